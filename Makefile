@@ -1,0 +1,51 @@
+# Saltern: `make demo` builds a highly available OpenStack on this machine, `make test` tests everything.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PATHS := $(wildcard _utils _modules _runners _states _pillar _grains _engines lab tests tools bench)
+SCRIPTS := $(shell grep -lE '^\#!/bin/(ba)?sh' lab/* lab/canary/* lab/image/*/usr/*bin/* .ci/* 2>/dev/null)
+
+.PHONY: help demo test lint clean venv
+
+help: ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1 \t/p' Makefile
+
+demo: ## a whole cloud on this machine, from nothing; safe to run again (root)
+	@$(PYTHON) lab/preflight.py
+	@lab/install
+	@$(MAKE) --no-print-directory venv
+	@lab/lab demo
+
+test: venv ## linters and every test; without root all but the lab
+	@$(MAKE) --no-print-directory lint
+	@if [ "$$(id -u)" = 0 ]; then \
+	    $(PYTHON) lab/preflight.py; lab/install; $(BIN)/pytest tests; \
+	else \
+	    echo 'not root: every test but the lab (they make networks and containers)'; \
+	    $(BIN)/pytest tests -m 'not lab and not faults'; \
+	fi
+
+lint: venv ## ruff, mypy, yamllint, salt-lint and our own checks
+	$(BIN)/ruff check $(PATHS)
+	$(BIN)/ruff format --check $(PATHS)
+	$(BIN)/mypy --strict _utils tests lab
+	$(BIN)/yamllint --strict $(wildcard examples catalog orch salt pillar master.d minion.d)
+	@sls=$$(find salt/ orch/ -name '*.sls'); [ -z "$$sls" ] || $(BIN)/salt-lint $$sls
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo 'shellcheck is not installed: skipped'; fi
+	@for check in $(wildcard tools/lint/*.py); do $(BIN)/python $$check || exit 1; done
+
+clean: ## remove machines, networks, images and .lab/; the machine is as it was, but for packages (it lists them)
+	@if [ -e .lab ]; then $(MAKE) --no-print-directory venv && lab/lab clean; fi
+	rm -rf $(VENV)
+
+venv: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || lab/install
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@echo 'installing the Python environment in $(VENV)'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
