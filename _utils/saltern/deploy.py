@@ -1,0 +1,229 @@
+"""One wave of a deployment: states, formation, restarts, health, admission - in this order.
+
+The order is the point. States never restart anything, so they may run on all nodes side by side;
+whatever takes a copy of a service away happens one batch at a time, between health gates, with the
+balancer told first; and the balancer admits a copy last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from saltern import galera, ovn, rabbitmq_cluster, stateruns
+from saltern.cloud import Cloud
+from saltern.fleet import Answer, Failed, Fleet, Reporter, failures, in_batches
+from saltern.share import stage_nodes
+from saltern.steps import Refused, Step
+
+Formation = Callable[[Sequence[str], Mapping[str, Mapping[str, Any] | None]], list[Step]]
+
+#: How the members of a quorum service are brought together, by ``quorum.module`` of the catalog.
+FORMATIONS: Mapping[str, Formation] = {
+    "galera": galera.formation,
+    "ovn": ovn.formation,
+    "rabbitmq_cluster": rabbitmq_cluster.formation,
+}
+
+#: Rounds of observe-and-act until a cluster stands. Two is normal: act, then see that it is done.
+FORMATION_ROUNDS = 4
+
+# Seconds. Generous, because a node that is busy is not broken; a node that is gone is noticed by
+# Salt's own job lookup long before.
+STATE_TIMEOUT = 1800
+HEALTH_WAIT = 240
+RESTART_TIMEOUT = 300
+ADMIT_TIMEOUT = 60
+
+
+@dataclass
+class Deployment:
+    """What runs on behalf of ``orch.deploy``; one object per operation."""
+
+    cloud: Cloud
+    fleet: Fleet
+    report: Reporter
+    test: bool = False
+    #: Node -> what changed there, in readable keys.
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def wave(self, number: int) -> None:
+        """Bring the services of wave ``number`` to the model.
+
+        :raises Failed: with every reason found before going on became pointless.
+        """
+        services = self.cloud.waves[number]
+        self._apply(number, "once")
+        self._apply(number, "states")
+        if not self.test:
+            self._form(services)
+            self._roll(services)
+            self._gate(services)
+            self._admit(services)
+        self._apply(number, "then")
+
+    # -- states ------------------------------------------------------------------------------
+
+    def _apply(self, number: int, stage: str) -> None:
+        nodes = list(stage_nodes(self.cloud, self.cloud.waves[number], stage))
+        if number == 0 and stage == "states":
+            nodes = self.cloud.nodes  # what all nodes share comes with the first wave
+        if not nodes:
+            return
+        pillar = {"stage": {"wave": str(number), "name": stage}}
+        with self.report.step(f"{stage}", nodes):
+            answers = self.fleet.call(
+                nodes,
+                "state.sls",
+                timeout=STATE_TIMEOUT,
+                kwargs={"mods": "wave", "pillar": pillar, "test": self.test},
+            )
+            reasons = []
+            for node, answer in sorted(answers.items()):
+                self._changed(node, stateruns.changes(answer.value))
+                reasons += [f"{node}: {line}" for line in stateruns.failures(answer.value)]
+        if reasons and not self.test:
+            raise Failed(reasons)
+
+    # -- quorum ------------------------------------------------------------------------------
+
+    def _form(self, services: Sequence[str]) -> None:
+        """Bring members of quorum services together; several services at the same time."""
+        quorum = [service for service in services if "quorum" in self.cloud.catalog[service]]
+        if not quorum:
+            return
+        nodes = sorted({n for service in quorum for n in self.cloud.nodes_running(service)})
+        with (
+            self.report.step(f"form {', '.join(quorum)}", nodes),
+            ThreadPoolExecutor(len(quorum)) as pool,
+        ):
+            results = list(pool.map(self._form_service, quorum))
+        reasons = [reason for found in results for reason in found]
+        if reasons:
+            raise Failed(reasons)
+
+    def _form_service(self, service: str) -> list[str]:
+        module = self.cloud.catalog[service]["quorum"]["module"]
+        members = self.cloud.nodes_running(service)
+        for _ in range(FORMATION_ROUNDS):
+            answers = self._ask(members, f"{module}.observe", 30)
+            observed = {node: a.value if a.ok else None for node, a in answers.items()}
+            try:
+                steps = FORMATIONS[module](members, observed)
+            except Refused as exc:
+                return [f"{service}: {exc}"]
+            if not steps:
+                return []
+            for step in steps:
+                self.report.note(f"{service}: {step.why} on {', '.join(step.nodes)}")
+                answers = self._ask(step.nodes, step.function, step.timeout, **step.kwargs)
+                reasons = failures(answers, step.function)
+                if reasons:
+                    return reasons
+                for node in step.nodes:
+                    self._changed(node, {f"{service} formed": step.why})
+        return [f"{service}: still not formed after {FORMATION_ROUNDS} rounds on {members}"]
+
+    # -- restarts ----------------------------------------------------------------------------
+
+    def _roll(self, services: Sequence[str]) -> None:
+        """Restart what runs with files older than its own, one batch at a time."""
+        nodes = self._nodes(services)
+        pending: dict[str, list[str]] = {}
+        for node, answer in self._ask(nodes, "unit.pending", 30).items():
+            for unit in answer.value.values() if answer.ok else ():
+                if unit["service"] in services and node not in pending.get(unit["service"], ()):
+                    pending.setdefault(unit["service"], []).append(node)
+        for service in services:
+            size = self.cloud.catalog[service].get("batch", 1)
+            for batch in in_batches(sorted(pending.get(service, ())), size):
+                with self.report.step(f"restart {service}", batch):
+                    self._restart(service, batch)
+
+    def _restart(self, service: str, nodes: Sequence[str]) -> None:
+        proxied = "proxy" in self.cloud.catalog[service]
+        quorum = self.cloud.catalog[service].get("quorum")
+        if quorum:
+            others = [n for n in self.cloud.nodes_running(service) if n not in nodes]
+            self._require_health({service: others}, wait=60)
+        for node in nodes if proxied else ():
+            self._balancers("haproxy.drain_node", node=node, services=[service])
+        if quorum:
+            answers = self._ask(nodes, f"{quorum['module']}.restart_member", RESTART_TIMEOUT)
+        else:
+            answers = self._ask(nodes, "unit.restart_pending", RESTART_TIMEOUT, services=[service])
+        reasons = failures(answers, f"restart of {service}")
+        if reasons:
+            raise Failed(reasons)
+        self._require_health({service: nodes}, wait=HEALTH_WAIT)
+        for node in nodes:
+            if proxied:
+                self._balancers("haproxy.admit_node", node=node, services=[service])
+            self._changed(node, {f"{service} restarted": answers[node].value})
+
+    # -- health and admission ----------------------------------------------------------------
+
+    def _gate(self, services: Sequence[str]) -> None:
+        with self.report.step("healthy", self._nodes(services)):
+            self._require_health(
+                {service: self.cloud.nodes_running(service) for service in services},
+                wait=HEALTH_WAIT,
+            )
+
+    def _require_health(self, wanted: Mapping[str, Sequence[str]], wait: int) -> None:
+        """Wait until every service answers on its nodes; ``down`` after ``wait`` seconds fails."""
+        nodes = sorted({node for members in wanted.values() for node in members})
+        answers = self._ask(
+            nodes, "openstack.health", wait + 60, services=sorted(wanted), wait=wait
+        )
+        reasons = failures(answers, "openstack.health")
+        for node, answer in sorted(answers.items()):
+            for service, state in sorted(answer.value.items()) if answer.ok else ():
+                line = f"{node}: {service} is {state['status']}: {state['reason']}"
+                if state["status"] == "down":
+                    reasons.append(line)
+                elif state["status"] != "ok":
+                    self.report.note(line)
+        if reasons:
+            raise Failed(reasons)
+
+    def _admit(self, services: Sequence[str]) -> None:
+        proxied = [service for service in services if "proxy" in self.cloud.catalog[service]]
+        balancers = self.cloud.nodes_running("haproxy")
+        if not proxied or not balancers:
+            return
+        with self.report.step("admit", balancers):
+            answers = self._balancers(
+                "haproxy.admit_services", services=proxied, timeout=ADMIT_TIMEOUT
+            )
+        for node, answer in answers.items():
+            if answer.value["admitted"]:
+                self._changed(node, {"admitted": answer.value["admitted"]})
+
+    def _balancers(self, function: str, **kwargs: Any) -> dict[str, Answer]:
+        answers = self._ask(
+            self.cloud.nodes_running("haproxy"), function, ADMIT_TIMEOUT + 30, **kwargs
+        )
+        reasons = failures(answers, function)
+        if reasons:
+            raise Failed(reasons)
+        return answers
+
+    # -- small things ------------------------------------------------------------------------
+
+    def _nodes(self, services: Sequence[str]) -> list[str]:
+        return [n for n in self.cloud.nodes if set(services) & set(self.cloud.services_on(n))]
+
+    def _ask(
+        self, nodes: Sequence[str], function: str, limit: int, /, **kwargs: Any
+    ) -> dict[str, Answer]:
+        if not nodes:
+            return {}
+        return self.fleet.call(nodes, function, timeout=limit, kwargs=kwargs)
+
+    def _changed(self, node: str, what: Mapping[str, Any]) -> None:
+        if what:
+            self.changes.setdefault(node, {}).update(what)
+

@@ -1,0 +1,97 @@
+"""Salt's side of :class:`saltern.fleet.Fleet`: jobs on minions, gathered as they return.
+
+Why not ``LocalClient.cmd``: it polls a hundred times a second, has no limit of its own for a job
+that hangs on a live minion, and leaves out, rather than names, the nodes that did not answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import salt.client
+import salt.config
+import salt.utils.event
+from saltern.fleet import NO_ANSWER, Answer
+
+#: Seconds of silence after which the silent nodes are asked whether the job still runs there.
+FIRST_LOOK = 8
+LOOK_EVERY = 15
+#: Seconds that a node has to answer that question.
+PRESENCE_TIMEOUT = 5
+
+
+class SaltFleet:
+    """Every minion by its id, through the master that ``conf_file`` configures."""
+
+    def __init__(self, conf_file: str) -> None:
+        self._opts = salt.config.master_config(conf_file)
+
+    def call(
+        self, nodes: Sequence[str], function: str, *, timeout: int, kwargs: Mapping[str, Any]
+    ) -> dict[str, Answer]:
+        """Run ``function`` on ``nodes`` side by side; one answer per node.
+
+        timeout
+            Seconds for the whole call; who has not answered by then counts as failed.
+        """
+        answers: dict[str, Answer] = {}
+        deadline = time.monotonic() + timeout
+        with (
+            salt.client.LocalClient(mopts=dict(self._opts)) as client,
+            salt.utils.event.get_master_event(
+                self._opts, self._opts["sock_dir"], listen=True
+            ) as bus,
+        ):
+            bus.subscribe("salt/job/")
+            job = client.run_job(
+                list(nodes), function, kwarg=dict(kwargs), tgt_type="list", timeout=10, listen=True
+            )
+            jid = job.get("jid")
+            if not jid:
+                return dict.fromkeys(nodes, Answer(False, "the master published no job"))
+            look = time.monotonic() + FIRST_LOOK
+            while len(answers) < len(nodes) and (now := time.monotonic()) < deadline:
+                event = bus.get_event(
+                    wait=max(0.1, min(look, deadline) - now),
+                    tag=f"salt/job/{jid}/ret/",
+                    match_type="startswith",
+                )
+                if event and event.get("id") in nodes:
+                    answers[event["id"]] = _answer(event)
+                elif time.monotonic() >= look:
+                    answers.update(self._look(client, jid, set(nodes) - answers.keys()))
+                    look = time.monotonic() + LOOK_EVERY
+        late = Answer(False, f"{function} did not end within {timeout} s")
+        return {node: answers.get(node, late) for node in nodes}
+
+    def _look(self, client: Any, jid: str, silent: set[str]) -> dict[str, Answer]:
+        """Answers for the silent nodes of job ``jid`` that will never give one themselves."""
+        running = client.cmd(
+            sorted(silent),
+            "saltutil.find_job",
+            [jid],
+            tgt_type="list",
+            timeout=PRESENCE_TIMEOUT,
+        )
+        settled = {
+            node: Answer(False, NO_ANSWER) for node in silent if not _is_answer(running.get(node))
+        }
+        ended = {node for node in silent if running.get(node) == {}}
+        for node, ret in client.get_cache_returns(jid).items() if ended else ():
+            if node in ended:  # its event was lost on the bus, its return was not
+                settled[node] = _answer({"return": ret["ret"], **ret})
+        return settled
+
+
+def _is_answer(found: Any) -> bool:
+    return isinstance(found, dict)
+
+
+def _answer(event: Mapping[str, Any]) -> Answer:
+    value = event["return"]
+    # A function that raised gives its message as a string and no success; a state run or a health
+    # check that found something wrong gives its usual data with a retcode, which is an answer.
+    raised = isinstance(value, str) and bool(event.get("retcode", 0))
+    return Answer(not raised, value)

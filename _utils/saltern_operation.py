@@ -1,0 +1,110 @@
+"""One operation on the cloud while it runs: the cloud, the fleet, and what a person sees of it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import saltern_store
+from saltern import lock
+from saltern.cloud import Cloud, ModelError
+from saltern_fleet import SaltFleet
+
+_current: dict[str, Operation] = {}
+
+
+class Progress:
+    """Prints each step as it begins and ends, and remembers how long it took."""
+
+    def __init__(self, out: TextIO = sys.stderr) -> None:
+        self.out = out
+        self.began = time.monotonic()
+        self.steps: list[dict[str, Any]] = []
+        self.heading = ""
+        self._writing = threading.Lock()
+
+    @contextmanager
+    def step(self, name: str, nodes: Sequence[str]) -> Iterator[None]:
+        """Around one piece of work on ``nodes``."""
+        record: dict[str, Any] = {"heading": self.heading, "step": name, "nodes": list(nodes)}
+        began = time.monotonic()
+        self.note(f"{name} on {_crowd(nodes)} ...")
+        try:
+            yield
+            record["ok"] = True
+        except BaseException:
+            record["ok"] = False
+            raise
+        finally:
+            record["seconds"] = round(time.monotonic() - began, 1)
+            record["at"] = round(began - self.began, 1)
+            self.steps.append(record)
+            self.note(f"{name} {'done' if record['ok'] else 'FAILED'} in {record['seconds']} s")
+
+    def note(self, text: str) -> None:
+        """One line with the time since the operation began."""
+        with self._writing:
+            elapsed = time.monotonic() - self.began
+            print(f"[{elapsed:6.1f} s] {self.heading}: {text}", file=self.out, flush=True)
+
+
+class Operation:
+    """What the states of one orchestration share for as long as its process lives."""
+
+    def __init__(self, opts: Mapping[str, Any]) -> None:
+        self.root = root_of(opts)
+        self.home = pathlib.Path(opts["cachedir"]) / "saltern"
+        self.store = saltern_store.Store(self.root)
+        self.fleet = SaltFleet(opts["conf_file"])
+        self.progress = Progress()
+
+    def cloud(self) -> Cloud:
+        """The cloud as its files describe it now, without secrets.
+
+        :raises ModelError: naming every fault.
+        """
+        cloud, found = self.store.examine()
+        if cloud is None:
+            raise ModelError("; ".join(found))
+        return cloud
+
+    def hold(self, name: str, owner: str) -> None:
+        """Be the only operation on the cloud ``name`` until this process ends.
+
+        :raises saltern.lock.Busy: when another one runs.
+        """
+        lock.hold(self.home / f"{name}.lock", owner=owner)
+
+    def write_record(self, name: str, extra: Mapping[str, Any]) -> pathlib.Path:
+        """Keep what happened, for ``saltern.status`` and the benchmarks."""
+        path = self.home / "operations" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seconds = round(time.monotonic() - self.progress.began, 1)
+        record = {"seconds": seconds, "steps": self.progress.steps, **extra}
+        path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        return path
+
+
+def current(opts: Mapping[str, Any], key: str) -> Operation:
+    """The operation of this process under ``key``; made on first use."""
+    if key not in _current:
+        _current[key] = Operation(opts)
+    return _current[key]
+
+
+def root_of(opts: Mapping[str, Any]) -> pathlib.Path:
+    """Where Saltern is installed, as the master's ``ext_pillar`` says."""
+    for entry in opts.get("ext_pillar", ()):
+        if "saltern" in entry:
+            return pathlib.Path(entry["saltern"]["root"])
+    raise LookupError("the master's ext_pillar has no saltern: entry; see master.d/saltern.conf")
+
+
+def _crowd(nodes: Sequence[str]) -> str:
+    return ", ".join(nodes) if len(nodes) <= 8 else f"{len(nodes)} nodes"
