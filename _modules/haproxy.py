@@ -1,0 +1,544 @@
+"""
+This node's HAProxy: what it knows of its servers, and which of them get traffic.
+
+A server of the model starts disabled. :func:`admit` checks it from here, as HAProxy would, and lets
+it in; who is in, drained or in maintenance is saved at once and outlives reloads, restarts and
+reboots. A server that an operator took out (:func:`drain`, :func:`maint`) stays out until
+:func:`ready` or :func:`admit`.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import time
+
+import salt.utils.path
+from salt.exceptions import CommandExecutionError
+from saltern import haproxy, haproxy_link
+
+__virtualname__ = "haproxy"
+__func_alias__ = {"reload_": "reload"}
+
+CONFIG = "/etc/haproxy/haproxy.cfg"
+HELPER = "/usr/local/sbin/saltern-haproxy"
+HOLDS = pathlib.Path("/var/lib/saltern/haproxy/holds.json")
+LOADED = pathlib.Path("/run/saltern/haproxy.loaded")
+
+POLL = 0.1  # seconds between two looks at what we wait for
+
+
+def __virtual__():
+    if salt.utils.path.which("haproxy"):
+        return __virtualname__
+    return False, "haproxy: haproxy is not installed"
+
+
+# -- the socket ----------------------------------------------------------------------------------
+
+
+def _linked(function, *args):
+    try:
+        return function(*args)
+    except haproxy_link.NoAnswer as exc:
+        raise CommandExecutionError(str(exc)) from exc
+
+
+def _tell(command):
+    _linked(haproxy_link.tell, command)
+
+
+def _observe():
+    return _linked(haproxy_link.observe)
+
+
+def _find(backend, server):
+    for seen in _observe():
+        if (seen["backend"], seen["server"]) == (backend, server):
+            return seen
+    raise CommandExecutionError(
+        f"HAProxy has no server {backend}/{server}: haproxy.servers lists what it has"
+    )
+
+
+def stat():
+    """
+    Every row of HAProxy's statistics: frontends, backends and servers.
+
+    Returns a list of ``{column: text}`` with HAProxy's own columns (``pxname``, ``svname``,
+    ``status``, ``scur``, ..). Raises CommandExecutionError when HAProxy does not answer within 2 s.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt lb1 haproxy.stat
+    """
+    return _linked(haproxy_link.stat)
+
+
+def servers(backend=None):
+    """
+    Servers behind this balancer.
+
+    backend
+        Only those of this service; default: all.
+
+    Returns a list of ``{backend, server, address, admin, status, backup, sessions, check, reason,
+    since}``: ``admin`` is what was asked for (``ready``, ``drain``, ``maint``; a server not
+    admitted yet is in ``maint``), ``status`` is HAProxy's (``UP``, ``DOWN``, ``DRAIN``, ``MAINT``),
+    ``since`` the seconds since it changed. Raises CommandExecutionError when HAProxy does not
+    answer within 2 s.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb*' haproxy.servers keystone
+    """
+    return [seen for seen in _observe() if backend in (None, seen["backend"])]
+
+
+def info():
+    """
+    HAProxy's version, uptime (s), connections and limits, as it says itself.
+
+    Returns ``{key: text}`` of ``show info``. Raises CommandExecutionError when it does not answer
+    within 2 s.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb*' haproxy.info
+    """
+    return haproxy.parse_info(_linked(haproxy_link.ask, "show info"))
+
+
+# -- configuration -------------------------------------------------------------------------------
+
+
+def check_config(path=CONFIG):
+    """
+    Let HAProxy check a configuration without loading it.
+
+    path
+        The file.
+
+    Returns True. Raises CommandExecutionError with HAProxy's words when it would refuse the file.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt lb1 haproxy.check_config /etc/haproxy/haproxy.cfg
+    """
+    ret = __salt__["cmd.run_all"](
+        ["haproxy", "-c", "-f", path], python_shell=False, timeout=30, ignore_retcode=True
+    )
+    if ret["retcode"]:
+        raise CommandExecutionError(f"{path}: {ret['stderr'] or ret['stdout']}")
+    return True
+
+
+def configuration(path=CONFIG):
+    """
+    Which configuration HAProxy was given, and which is on disk, as short fingerprints.
+
+    path
+        The file that it reads.
+
+    Returns ``{loaded, on_disk}``; None for a file that is not there or when HAProxy was never
+    started.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb*' haproxy.configuration
+    """
+    file = pathlib.Path(path)
+    return {
+        "loaded": LOADED.read_text().split()[0][:12] if LOADED.exists() else None,
+        "on_disk": hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.exists() else None,
+    }
+
+
+def reload_():
+    """
+    Load the configuration on disk, losing neither connections nor who is admitted and drained.
+
+    Returns True. Raises CommandExecutionError when HAProxy refuses it; the former configuration
+    serves on.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt lb1 haproxy.reload
+    """
+    _run("reloading haproxy", ["systemctl", "reload", "haproxy"], timeout=90)
+    return True
+
+
+def save_state():
+    """
+    Save who is admitted, drained or in maintenance. What changes it here does so by itself.
+
+    Returns True. Raises CommandExecutionError when the state cannot be read or written.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt lb1 haproxy.save_state
+    """
+    _run("saving HAProxy's state", [HELPER, "save"], timeout=30)
+    return True
+
+
+def _run(what, argv, timeout):
+    ret = __salt__["cmd.run_all"](argv, python_shell=False, timeout=timeout, ignore_retcode=True)
+    if ret["retcode"]:
+        raise CommandExecutionError(
+            f"{what}: {ret['stderr'] or ret['stdout']}; look at journalctl -u haproxy"
+        )
+
+
+# -- in and out ----------------------------------------------------------------------------------
+
+
+def _holds():
+    return json.loads(HOLDS.read_text()) if HOLDS.exists() else {}
+
+
+def _hold(keys, owner):
+    """Remember who took servers out; ``owner`` None: nobody does any more."""
+    before = _holds()
+    after = dict(before)
+    for key in keys:
+        after.pop("/".join(key), None)
+        if owner:
+            after["/".join(key)] = owner
+    if after != before:
+        HOLDS.parent.mkdir(parents=True, exist_ok=True)
+        beside = HOLDS.with_suffix(f".{os.getpid()}")
+        beside.write_text(json.dumps(after, indent=1, sort_keys=True))
+        beside.replace(HOLDS)
+
+
+def _set(key, state):
+    _tell(f"set server {'/'.join(key)} state {state}")
+
+
+def _proxies():
+    found = __pillar__.get("cloud", {}).get("values", {}).get("haproxy", {}).get("proxies")
+    if found is None:
+        raise CommandExecutionError("this node has no haproxy in the model (pillar.cloud.values)")
+    return found
+
+
+def _listed(services):
+    return [services] if isinstance(services, str) else services
+
+
+def _until(timeout, look):
+    """Call ``look`` until nothing is left to wait for; return what is after ``timeout`` s."""
+    deadline = time.monotonic() + timeout
+    while (left := look()) and time.monotonic() < deadline:
+        time.sleep(POLL)
+    return left
+
+
+def drain(backend, server, timeout=60, force=False):
+    """
+    Give a server no new work and wait until it has none. It stays out until :func:`ready` or
+    :func:`admit`.
+
+    backend
+        The service, e.g. ``keystone``.
+
+    server
+        The node, e.g. ``ctl1``.
+
+    timeout
+        Seconds to wait until its last session has ended.
+
+    force
+        Also when no other server of the backend is usable.
+
+    Returns True. Raises CommandExecutionError when it is the last usable one, or with the number of
+    sessions left after ``timeout``; it is drained then, and calling again waits on.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb*' haproxy.drain keystone ctl1
+    """
+    key = (backend, server)
+    _take_out([key], "drain", haproxy.OPERATOR, force)
+    left = _until(timeout, lambda: _find(*key)["sessions"])
+    if left:
+        raise CommandExecutionError(
+            f"{backend}/{server} still has {left} sessions after {timeout} s; it gets no new ones. "
+            "Call again to wait on, or haproxy.maint to end the wait"
+        )
+    return True
+
+
+def maint(backend, server, force=False):
+    """
+    Take a server out at once, without checks. It stays out until :func:`ready` or :func:`admit`.
+
+    backend
+        The service, e.g. ``keystone``.
+
+    server
+        The node, e.g. ``ctl1``.
+
+    force
+        Also when no other server of the backend is usable.
+
+    Returns True. Raises CommandExecutionError when it is the last usable one.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb*' haproxy.maint glance ctl2
+    """
+    _take_out([(backend, server)], "maint", haproxy.OPERATOR, force)
+    return True
+
+
+def _take_out(keys, state, owner, force=False):
+    observed = _observe()
+    for key in keys:
+        seen = _find(*key)
+        if not force and haproxy.usable(seen) and haproxy.last_one(observed, key):
+            raise CommandExecutionError(
+                f"{'/'.join(key)} is the only usable server of {key[0]}: heal the others first "
+                "(haproxy.servers says what is wrong), or use force=True"
+            )
+    _hold(keys, owner)
+    for key in keys:
+        _set(key, state)
+    save_state()
+
+
+def ready(backend, server):
+    """
+    Undo :func:`drain` or :func:`maint` without a check of our own: HAProxy's checks decide.
+
+    backend
+        The service, e.g. ``keystone``.
+
+    server
+        The node, e.g. ``ctl1``.
+
+    Returns True. Raises CommandExecutionError when there is no such server.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb*' haproxy.ready keystone ctl1
+    """
+    _find(backend, server)
+    _let_in([(backend, server)])
+    save_state()
+    return True
+
+
+def _let_in(keys):
+    _hold(keys, None)
+    for key in keys:
+        _set(key, "ready")
+
+
+def admit(backend, server=None, timeout=60):
+    """
+    Send work to servers that answer healthy, also to those that an operator had taken out.
+
+    backend
+        The service, e.g. ``keystone``.
+
+    server
+        One node; default: every server of the backend.
+
+    timeout
+        Seconds to wait until they answer.
+
+    Returns ``{admitted: [..], already: [..], held: []}`` of ``backend/server``. Raises
+    CommandExecutionError that names each server which did not become healthy, and why; the others
+    are admitted all the same.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb*' haproxy.admit keystone ctl1
+    """
+    keys = haproxy.wanted(_proxies(), [backend], server)
+    if not keys:
+        raise CommandExecutionError(f"the model has no server {backend}/{server or '*'} to balance")
+    return _admit(keys, timeout, holds=dict.fromkeys(map("/".join, keys), haproxy.ROLLING))
+
+
+def admit_services(services=None, timeout=60):
+    """
+    Send work to every healthy server of the services, except to those that an operator took out.
+
+    services
+        Names; those that are not balanced are passed over. Default: every balanced service.
+
+    timeout
+        Seconds to wait until they are healthy here.
+
+    Returns ``{admitted: [..], already: [..], held: [..]}`` of ``backend/server``. Raises
+    CommandExecutionError that names each server which did not become healthy, and why; the others
+    are admitted all the same.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb*' haproxy.admit_services '[keystone, glance]'
+    """
+    return _admit(haproxy.wanted(_proxies(), _listed(services)), timeout, _holds())
+
+
+def admit_node(node, services=None, timeout=60):
+    """
+    :func:`admit_services` for the servers of one node: the end of :func:`drain_node`.
+
+    node
+        Its id.
+
+    services
+        Names; default: every balanced service.
+
+    timeout
+        Seconds to wait until they are healthy here.
+
+    Returns and raises what :func:`admit_services` does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb*' haproxy.admit_node ctl1
+    """
+    return _admit(haproxy.wanted(_proxies(), _listed(services), node), timeout, _holds())
+
+
+def drain_node(node, services=None, timeout=10):
+    """
+    Take the servers of one node out for a restart: no new work, and time for what they have.
+
+    What an operator took out stays as it is. Sessions on a backend with one writer are ended at
+    once, so that there are never two writers; other sessions may outlast ``timeout`` (a console, an
+    upload): the restart ends them.
+
+    node
+        Its id.
+
+    services
+        Names; default: every balanced service.
+
+    timeout
+        Seconds to wait until another server is usable, and again until the sessions have ended.
+
+    Returns ``{drained: [..], sessions: {backend/server: number left}}``. Raises
+    CommandExecutionError when no other server of a backend is usable.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb*' haproxy.drain_node ctl1 '[keystone]'
+    """
+    proxies = _proxies()
+    wanted = haproxy.wanted(proxies, _listed(services), node)
+    seen = {(s["backend"], s["server"]): s for s in _observe()}
+    keys = [key for key in wanted if key in seen and seen[key]["admin"] == "ready"]
+    if not keys:
+        return {"drained": [], "sessions": {}}
+
+    def alone():
+        observed = _observe()
+        return [key[0] for key in keys if haproxy.last_one(observed, key)]
+
+    if left := _until(timeout, alone):
+        raise CommandExecutionError(
+            f"not draining {node}: no other server of {', '.join(left)} is usable "
+            "(haproxy.servers says what is wrong)"
+        )
+    _take_out(keys, "drain", haproxy.ROLLING, force=True)
+    single = {proxy["service"] for proxy in proxies if proxy["single"]}
+    for key in keys:
+        if key[0] in single:
+            _tell(f"shutdown sessions server {'/'.join(key)}")
+
+    def busy():
+        return {
+            f"{s['backend']}/{s['server']}": s["sessions"]
+            for s in _observe()
+            if (s["backend"], s["server"]) in keys and s["sessions"]
+        }
+
+    return {"drained": ["/".join(key) for key in keys], "sessions": _until(timeout, busy)}
+
+
+def _admit(keys, timeout, holds):
+    proxies = {proxy["service"]: proxy for proxy in _proxies()}
+    admitted, last = [], {}
+
+    def look():
+        observed = _observe()
+        plan = haproxy.admissions(observed, keys, holds)
+        if plan.missing:
+            raise CommandExecutionError(
+                f"HAProxy does not know {', '.join(map('/'.join, plan.missing))}: "
+                "apply the state haproxy on this node first"
+            )
+        reasons = haproxy_link.probe_all(proxies, plan.admit)
+        healthy = [key for key in plan.admit if key not in reasons]
+        _let_in(healthy)
+        admitted.extend(healthy)
+        up = {(s["backend"], s["server"]): s for s in observed}
+        waiting = {
+            key: f"HAProxy says {up[key]['status']} ({up[key]['check']} {up[key]['reason']})"
+            for key in plan.already
+            if not haproxy.usable(up[key])
+        }
+        waiting.update(dict.fromkeys(healthy, "HAProxy has not checked it yet"))
+        last.update(plan=plan)
+        return {**waiting, **reasons}
+
+    left = _until(timeout, look)
+    if admitted:
+        _one_writer(proxies, admitted)
+        save_state()
+    if left:
+        raise CommandExecutionError(
+            f"not healthy after {timeout} s: "
+            + "; ".join(f"{'/'.join(key)}: {reason}" for key, reason in sorted(left.items()))
+        )
+    new = set(admitted)
+    return {
+        "admitted": sorted("/".join(key) for key in new),
+        "already": ["/".join(key) for key in last["plan"].already if key not in new],
+        "held": ["/".join(key) for key in last["plan"].held],
+    }
+
+
+def _one_writer(proxies, admitted):
+    """When the first server of a single-writer backend is back, nobody writes to another."""
+    for backend, server in admitted:
+        proxy = proxies[backend]
+        names = [member["name"] for member in proxy["members"]]
+        if proxy["single"] and server == names[0]:
+            for other in names[1:]:
+                _tell(f"shutdown sessions server {backend}/{other}")
