@@ -1,0 +1,102 @@
+"""What every kind of test needs: the checkout, its examples, and Salt's files as plain modules."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import sys
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import salt.config
+import yaml
+from saltern.cloud import Cloud
+
+ROOT = pathlib.Path(__file__).parents[1]
+EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.yaml"))
+
+
+def load_module(kind: str, name: str) -> ModuleType:
+    """Import ``<kind>/<name>.py`` (``_modules``, ``_states``, ...) under a name of its own.
+
+    Salt finds these files by folder; two folders may hold the same name. A file is loaded once,
+    so that every test of one run patches the same module.
+    """
+    alias = f"saltern_test{kind}_{name}"
+    if alias in sys.modules:
+        return sys.modules[alias]
+    spec = importlib.util.spec_from_file_location(alias, ROOT / kind / f"{name}.py")
+    assert spec and spec.loader, f"{kind}/{name}.py"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[alias] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[alias]
+        raise
+    return module
+
+
+def example(name: str) -> dict[str, Any]:
+    """The model ``examples/<name>.yaml``, fresh for every caller."""
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / f"examples/{name}.yaml").read_text())
+    return loaded
+
+
+@cache
+def _catalog_texts() -> dict[str, str]:
+    return {path.stem: path.read_text() for path in sorted((ROOT / "catalog").glob("*.yaml"))}
+
+
+def catalog() -> dict[str, dict[str, Any]]:
+    """Every file of ``catalog/``, fresh for every caller."""
+    return {name: yaml.safe_load(text) for name, text in _catalog_texts().items()}
+
+
+def fake_secrets() -> dict[str, str]:
+    """One recognisable value for each secret of the catalog: ``SECRET-<project>-<name>``."""
+    return {
+        f"{spec.get('project', service)}.{name}": f"SECRET-{spec.get('project', service)}-{name}"
+        for service, spec in catalog().items()
+        for name in spec.get("secrets", {})
+    }
+
+
+def cloud(name: str = "lab", **changes: Any) -> Cloud:
+    """The example ``name`` with fake secrets; ``changes`` replace top-level keys of its model."""
+    return Cloud({**example(name), **changes}, catalog(), fake_secrets())
+
+
+def minion_options(name: str, home: pathlib.Path) -> dict[str, Any]:
+    """Of a minion that reads states and extensions from this checkout, and the example ``name``.
+
+    The model is copied to ``home`` with recognisable secrets beside it: nothing is generated here.
+    """
+    pillar = home / "pillar"
+    (pillar / "secrets").mkdir(parents=True, exist_ok=True)
+    (pillar / "cloud.yaml").write_text((ROOT / f"examples/{name}.yaml").read_text())
+    held: dict[str, dict[str, str]] = {}
+    for key, value in fake_secrets().items():
+        project, _, secret = key.partition(".")
+        held.setdefault(project, {})[secret] = value
+    for project, secrets in held.items():
+        (pillar / f"secrets/{project}.yaml").write_text(yaml.safe_dump(secrets))
+    opts: dict[str, Any] = salt.config.minion_config(None, minion_id="ctl1")
+    opts.update(
+        root_dir=str(home),
+        cachedir=str(home / "cache"),
+        sock_dir=str(home / "sock"),
+        pki_dir=str(home / "pki"),
+        file_client="local",
+        file_roots={"base": [str(ROOT / "salt")]},
+        pillar_roots={"base": [str(ROOT / "pillar")]},
+        ext_pillar=[{"saltern": {"root": str(ROOT), "model": str(pillar / "cloud.yaml")}}],
+        module_dirs=[str(ROOT / "_modules")],
+        extension_modules=str(home / "ext"),
+        states_dirs=[str(ROOT / "_states")],
+        utils_dirs=[str(ROOT / "_utils")],
+        pillar_dirs=[str(ROOT / "_pillar")],
+        runner_dirs=[str(ROOT / "_runners")],
+    )
+    return opts

@@ -1,0 +1,310 @@
+"""cloud_validation over a small cloud: what it checks, what it says, and that nothing stays."""
+
+from __future__ import annotations
+
+import pathlib
+from types import SimpleNamespace
+from typing import Any
+
+import openstack.exceptions
+import pytest
+import saltern_sdk
+import support
+from salt.exceptions import CommandExecutionError
+
+module = support.load_module("_modules", "cloud_validation")
+
+ADDRESS = "198.18.77.5"
+GOOD = (
+    f"SALTERN CANARY UP {ADDRESS}\nSALTERN CANARY GATEWAY OK 198.18.77.1\n"
+    "SALTERN CANARY METADATA OK name\nSALTERN CANARY READY 3s\n"
+)
+KINDS = ("server", "router", "network", "flavor", "image")
+
+
+class FakeCloud:
+    """Keeps what is created until it is deleted; a server starts and speaks after one look."""
+
+    def __init__(self) -> None:
+        self.compute = self.network = self.image = self
+        self.config = SimpleNamespace(region_name="RegionOne")
+        self.items: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+        self.made = 0
+        self.said = GOOD
+        self.status = "ACTIVE"
+        self.api_status = 200
+        self.login: Exception | None = None
+        self.sticky: set[str] = set()
+        self.asked: list[dict[str, Any]] = []
+        self.read: list[str] = []
+        self.flat_taken = False
+        self.dhcp_networks: list[Any] = []
+        self.session = SimpleNamespace(auth=self, get=self.get)
+
+    def __enter__(self) -> FakeCloud:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+    # identity
+    def authorize(self) -> None:
+        if self.login:
+            raise self.login
+
+    def get_access(self, session: Any) -> Any:
+        entries = [("compute", "http://v/v2.1"), ("dns", "http://v/dns")]
+        catalog = [
+            {
+                "type": kind,
+                "endpoints": [
+                    {"region": "RegionOne", "interface": "public", "url": url},
+                    {"region": "RegionOne", "interface": "internal", "url": url},
+                    {"region": "Elsewhere", "interface": "public", "url": "http://far/"},
+                ],
+            }
+            for kind, url in entries
+        ]
+        return SimpleNamespace(service_catalog=SimpleNamespace(catalog=catalog))
+
+    def get(self, url: str, timeout: int, raise_exc: bool) -> Any:
+        self.read.append(url)
+        if self.api_status == 0:
+            raise OSError("no route")
+        return SimpleNamespace(status_code=self.api_status)
+
+    # things
+    def _add(self, kind: str, name: str, **facts: Any) -> Any:
+        self.made += 1
+        item = SimpleNamespace(id=f"{kind}-{self.made}", name=name, **facts)
+        self.items[kind].append(item)
+        return item
+
+    def _delete(self, kind: str, key: str) -> None:
+        if kind in self.sticky:
+            raise openstack.exceptions.ConflictException("in use")
+        self.items[kind] = [item for item in self.items[kind] if item.id != key]
+
+    def create_image(self, name: str, **_: Any) -> Any:
+        return self._add("image", name)
+
+    def create_flavor(self, name: str, **_: Any) -> Any:
+        return self._add("flavor", name)
+
+    def create_network(self, name: str, **kwargs: Any) -> Any:
+        if kwargs and self.flat_taken:
+            raise openstack.exceptions.ConflictException("in use")
+        return self._add("network", name)
+
+    def create_subnet(self, **_: Any) -> Any:
+        return SimpleNamespace(id="subnet")
+
+    def create_router(self, name: str) -> Any:
+        return self._add("router", name)
+
+    def add_interface_to_router(self, router: Any, subnet_id: str) -> None: ...
+
+    def create_server(self, name: str, **kwargs: Any) -> Any:
+        self.asked.append(kwargs)
+        return self._add(
+            "server",
+            name,
+            status="BUILD",
+            task_state="spawning",
+            addresses={"n": [{"addr": ADDRESS}]},
+            compute_host="cmp1",
+            fault={"message": "No valid host"},
+        )
+
+    def get_server(self, key: str) -> Any:
+        server = next(s for s in self.items["server"] if s.id == key)
+        server.status = self.status
+        return server
+
+    def get_server_console_output(self, key: str) -> dict[str, str]:
+        said, self.said = self.said, GOOD
+        if said == "later":
+            raise openstack.exceptions.NotFoundException("no console yet")
+        return {"output": said}
+
+    def services(self, binary: str) -> list[Any]:
+        up = SimpleNamespace(host="cmp1", state="up", status="enabled")
+        return [up, SimpleNamespace(host="cmp2", state="down", status="enabled")]
+
+    # lists
+    def servers(self, details: bool = True) -> list[Any]:
+        return list(self.items["server"])
+
+    def flavors(self, details: bool = True) -> list[Any]:
+        return list(self.items["flavor"])
+
+    def images(self) -> list[Any]:
+        return list(self.items["image"])
+
+    def routers(self) -> list[Any]:
+        return list(self.items["router"])
+
+    def networks(self, **query: Any) -> list[Any]:
+        return self.dhcp_networks if query else list(self.items["network"])
+
+    def subnets(self, network_id: str) -> list[Any]:
+        return [SimpleNamespace(is_dhcp_enabled=network_id == "with-dhcp")]
+
+    def ports(self, device_id: str) -> list[Any]:
+        return [SimpleNamespace(id="port")]
+
+    # removal
+    def remove_interface_from_router(self, router: str, port_id: str) -> None: ...
+
+    def delete_server(self, key: str, force: bool) -> None:
+        self._delete("server", key)
+
+    def delete_router(self, key: str) -> None:
+        self._delete("router", key)
+
+    def delete_network(self, key: str) -> None:
+        self._delete("network", key)
+
+    def delete_flavor(self, key: str) -> None:
+        self._delete("flavor", key)
+
+    def delete_image(self, key: str) -> None:
+        self._delete("image", key)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
+    fake = FakeCloud()
+    monkeypatch.setattr(saltern_sdk, "connect", lambda pillar: fake)
+    monkeypatch.setattr(module, "POLL", 0)
+    return fake
+
+
+@pytest.fixture
+def image(tmp_path: pathlib.Path) -> str:
+    path = tmp_path / "canary.raw"
+    path.touch()
+    return str(path)
+
+
+@pytest.fixture
+def wanted() -> dict[str, Any]:
+    return {"routed": True, "physical_networks": ["physnet1"]}
+
+
+@pytest.fixture
+def configure_loader_modules(fake: FakeCloud, wanted: dict[str, Any]) -> dict[Any, Any]:
+    return {module: {"__pillar__": {"cloud": {"values": {"nova": {"validation": wanted}}}}}}
+
+
+def test_a_good_cloud_passes_and_nothing_is_left(fake: FakeCloud, image: str) -> None:
+    report = module.run(image=image)
+    assert report["ok"] is True
+    names = [check["name"] for check in report["checks"]]
+    assert "instance: ping of its router" in names and "compute API (public)" in names
+    assert fake.read == ["http://v/v2.1/flavors?limit=1", "http://v/dns/"]
+    assert not any(fake.items.values())
+    assert "availability_zone" not in fake.asked[0]
+
+
+def test_one_instance_for_each_compute_that_is_up(fake: FakeCloud, image: str) -> None:
+    module.run(image=image, hosts="all")
+    assert [asked["availability_zone"] for asked in fake.asked] == ["nova:cmp1"]
+    module.run(image=image, hosts="cmp2")
+    module.run(image=image, hosts=["cmp3"])
+    assert [asked["availability_zone"] for asked in fake.asked[1:]] == ["nova:cmp2", "nova:cmp3"]
+
+
+def test_a_console_that_comes_later_is_waited_for(fake: FakeCloud, image: str) -> None:
+    fake.said = "later"
+    assert module.run(image=image)["ok"] is True
+
+
+def test_an_instance_without_a_lease_fails_and_is_removed(fake: FakeCloud, image: str) -> None:
+    fake.said = "SALTERN CANARY DHCP FAILED\nSALTERN CANARY READY 60s\n"
+    with pytest.raises(CommandExecutionError, match="address by DHCP: no lease.*: metadata"):
+        module.run(image=image)
+    assert not any(fake.items.values())
+
+
+def test_an_instance_that_never_speaks(fake: FakeCloud, image: str) -> None:
+    fake.said = ""
+    with pytest.raises(CommandExecutionError):
+        module.run(image=image, timeout=0)
+
+
+def test_an_instance_in_error_says_novas_reason(fake: FakeCloud, image: str) -> None:
+    fake.status = "ERROR"
+    with pytest.raises(CommandExecutionError, match="No valid host"):
+        module.run(image=image)
+    assert not any(fake.items.values())
+
+
+def test_an_instance_that_is_built_for_ever(fake: FakeCloud, image: str) -> None:
+    fake.status = "BUILD"
+    with pytest.raises(CommandExecutionError, match=r"still BUILD \(spawning\)"):
+        module.run(image=image, timeout=0)
+
+
+def test_no_token_no_further_checks(fake: FakeCloud, image: str) -> None:
+    fake.login = openstack.exceptions.SDKException("401 wrong password")
+    with pytest.raises(CommandExecutionError, match="^token: 401 wrong password; next"):
+        module.run(image=image)
+    assert not fake.read
+
+
+@pytest.mark.parametrize(("status", "unknown_too"), [(404, False), (503, True), (0, True)])
+def test_an_api_that_is_broken_is_named(
+    fake: FakeCloud, image: str, status: int, unknown_too: bool
+) -> None:
+    fake.api_status = status
+    with pytest.raises(CommandExecutionError, match=r"compute API \(public\)") as error:
+        module.run(image=image)
+    assert ("dns API" in str(error.value)) is unknown_too
+
+
+def test_a_missing_image_is_named(fake: FakeCloud) -> None:
+    with pytest.raises(CommandExecutionError, match="image upload: .*canary.raw"):
+        module.run(image="/nowhere/canary.raw")
+
+
+def test_leftovers_of_a_killed_run_are_removed_first(fake: FakeCloud, image: str) -> None:
+    for kind in KINDS:
+        fake._add(kind, "saltern-validate-dead")
+    fake._add("server", "somebody's")
+    checks = {check["name"]: check["detail"] for check in module.run(image=image)["checks"]}
+    assert "1 server" in checks["nothing left of an earlier run"]
+    assert [server.name for server in fake.items["server"]] == ["somebody's"]
+
+
+def test_what_cannot_be_removed_is_named(fake: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLEANUP_TIMEOUT", 0.05)
+    fake._add("network", "saltern-validate-dead")
+    fake.sticky = {"network"}
+    with pytest.raises(CommandExecutionError, match=r"network saltern-validate-dead \(.*in use"):
+        module.clean()
+    fake.sticky = set()
+    assert module.clean() == "1 network"
+    assert module.clean() == "nothing"
+
+
+def test_behind_a_hardware_router_an_instance_is_on_a_provider_network(
+    fake: FakeCloud, image: str, wanted: dict[str, Any]
+) -> None:
+    wanted["routed"] = False
+    names = [check["name"] for check in module.run(image=image)["checks"]]
+    assert "instance: ping of its router" not in names
+    fake.flat_taken = True
+    fake.dhcp_networks = [SimpleNamespace(id="without"), SimpleNamespace(id="with-dhcp")]
+    module.run(image=image)
+    assert fake.asked[-1]["networks"] == [{"uuid": "with-dhcp"}]
+    fake.dhcp_networks = []
+    with pytest.raises(CommandExecutionError, match="no network for instances"):
+        module.run(image=image)
+
+
+def test_a_node_without_the_password_says_where_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    for function in (module.run, module.clean):
+        with pytest.raises(CommandExecutionError, match="on a controller"):
+            function()

@@ -1,0 +1,1 @@
+"""Checks of the repository (``tools.lint``) and its generated reference (``tools.docs``)."""
