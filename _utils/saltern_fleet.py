@@ -13,11 +13,14 @@ from typing import Any
 import salt.client
 import salt.config
 import salt.utils.event
+from salt.exceptions import SaltException
 from saltern.fleet import NO_ANSWER, Answer
 
 #: Seconds of silence after which the silent nodes are asked whether the job still runs there.
 FIRST_LOOK = 8
 LOOK_EVERY = 15
+#: Seconds that the master has to take a job.
+PUBLISH_TIMEOUT = 30
 #: Seconds that a node has to answer that question.
 PRESENCE_TIMEOUT = 5
 
@@ -45,12 +48,18 @@ class SaltFleet:
             ) as bus,
         ):
             bus.subscribe("salt/job/")
-            job = client.run_job(
-                list(nodes), function, kwarg=dict(kwargs), tgt_type="list", timeout=10, listen=True
-            )
-            jid = job.get("jid")
-            if not jid:
-                return dict.fromkeys(nodes, Answer(False, "the master published no job"))
+            try:
+                jid = client.run_job(
+                    list(nodes),
+                    function,
+                    kwarg=dict(kwargs),
+                    tgt_type="list",
+                    timeout=PUBLISH_TIMEOUT,
+                    listen=True,
+                )["jid"]
+            except (SaltException, KeyError) as exc:
+                reason = f"the master took no job: {exc}; see journalctl -u salt-master"
+                return dict.fromkeys(nodes, Answer(False, reason))
             look = time.monotonic() + FIRST_LOOK
             while len(answers) < len(nodes) and (now := time.monotonic()) < deadline:
                 event = bus.get_event(
@@ -68,13 +77,16 @@ class SaltFleet:
 
     def _look(self, client: Any, jid: str, silent: set[str]) -> dict[str, Answer]:
         """Answers for the silent nodes of job ``jid`` that will never give one themselves."""
-        running = client.cmd(
-            sorted(silent),
-            "saltutil.find_job",
-            [jid],
-            tgt_type="list",
-            timeout=PRESENCE_TIMEOUT,
-        )
+        try:
+            running = client.cmd(
+                sorted(silent),
+                "saltutil.find_job",
+                [jid],
+                tgt_type="list",
+                timeout=PRESENCE_TIMEOUT,
+            )
+        except SaltException:
+            return {}  # the master is too busy to be asked: that says nothing about the nodes
         settled = {
             node: Answer(False, NO_ANSWER) for node in silent if not _is_answer(running.get(node))
         }

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 import saltern_store
-from saltern import lock
+from saltern import fitness, lock, preflight, share
 from saltern.cloud import Cloud, ModelError
+from saltern.values import functions
 from saltern_fleet import SaltFleet
 
 _current: dict[str, Operation] = {}
@@ -73,6 +74,22 @@ class Operation:
         if cloud is None:
             raise ModelError("; ".join(found))
         return cloud
+
+    def expected(self, resolve: saltern_store.Resolver) -> fitness.Expected:
+        """What nodes have to hold: today's code, and each its own share of the cloud."""
+        cloud = self.store.cloud(resolve)
+        told = functions()
+        return fitness.Expected(
+            now=time.time(),
+            stamp=preflight.code_stamp(
+                {
+                    str(path.relative_to(self.root)).removeprefix("_"): path.read_bytes()
+                    for kind in ("_modules", "_states", "_utils")
+                    for path in (self.root / kind).rglob("*.py")
+                }
+            ),
+            digests={node: share.share(cloud, node, told)["digest"] for node in cloud.nodes},
+        )
 
     def hold(self, name: str, owner: str) -> None:
         """Be the only operation on the cloud ``name`` until this process ends.

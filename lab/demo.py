@@ -11,11 +11,7 @@ from lab.paths import STATE
 from lab.progress import Steps, console
 
 UP = ("node image", "networks", "boot the machines", "start Salt", "keys", "every node answers")
-DEPLOY = (
-    "hand out Saltern's modules",
-    "salt-run state.orch orch.deploy",
-    "salt-run state.orch orch.validate",
-)
+DEPLOY = ("salt-run state.orch orch.deploy", "salt-run state.orch orch.validate")
 OPERATION_LOG = STATE / "demo.log"
 
 
@@ -59,9 +55,7 @@ def demo() -> int:
     """Everything. Returns the exit code."""
     steps = Steps(len(UP) + len(DEPLOY))
     cloud = up(steps)
-    with steps.step(DEPLOY[0]):
-        _on_master("salt", "--out=quiet", "*", "saltutil.sync_all", "refresh=True", quiet=True)
-    for title, operation in zip(DEPLOY[1:], ("deploy", "validate"), strict=True):
+    for title, operation in zip(DEPLOY, ("deploy", "validate"), strict=True):
         console.rule(title)
         with steps.plain(title):
             _on_master("salt-run", "state.orch", f"orch.{operation}")
@@ -84,7 +78,7 @@ Try next:
     return 0
 
 
-def _on_master(*command: str, quiet: bool = False) -> None:
+def _on_master(*command: str) -> None:
     """Run one of Salt's commands on the master; what it prints goes to the terminal and a log.
 
     Ctrl-C reaches podman here, but not what it started over there: that is told by its process id.
@@ -92,7 +86,7 @@ def _on_master(*command: str, quiet: bool = False) -> None:
     note = 'echo $$ >/run/saltern-demo.pid; exec "$@"'
     call = ["podman", "exec", shape.container(MASTER), "sh", "-c", note, "sh", *command]
     try:
-        code = _stream(call, f"\n$ {' '.join(command)}\n", quiet)
+        code = _stream(call, f"\n$ {' '.join(command)}\n")
     except KeyboardInterrupt:
         podman.attempt(MASTER, "sh", "-c", "kill -INT $(cat /run/saltern-demo.pid)")
         raise
@@ -103,8 +97,8 @@ def _on_master(*command: str, quiet: bool = False) -> None:
         )
 
 
-def _stream(call: Sequence[str], title: str, quiet: bool) -> int:
-    """Run ``call`` with its output copied to the log and, unless ``quiet``, to the terminal."""
+def _stream(call: Sequence[str], title: str) -> int:
+    """Run ``call`` with its output copied to the log and to the terminal."""
     with (
         OPERATION_LOG.open("ab") as log,
         subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process,
@@ -114,6 +108,5 @@ def _stream(call: Sequence[str], title: str, quiet: bool) -> int:
         for line in process.stdout:
             log.write(line)
             log.flush()
-            if not quiet:
-                console.out(line.decode(errors="replace").rstrip(), highlight=False)
+            console.out(line.decode(errors="replace").rstrip(), highlight=False)
     return process.returncode

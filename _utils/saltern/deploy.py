@@ -67,7 +67,7 @@ class Deployment:
     # -- states ------------------------------------------------------------------------------
 
     def _apply(self, number: int, stage: str) -> None:
-        nodes = list(stage_nodes(self.cloud, self.cloud.waves[number], stage))
+        nodes = list(stage_nodes(self.cloud, number, stage))
         if number == 0 and stage == "states":
             nodes = self.cloud.nodes  # what all nodes share comes with the first wave
         if not nodes:
@@ -78,7 +78,8 @@ class Deployment:
                 nodes,
                 "state.sls",
                 timeout=STATE_TIMEOUT,
-                kwargs={"mods": "wave", "pillar": pillar, "test": self.test},
+                # queue: a run that was cut off may have left its states going on the nodes.
+                kwargs={"mods": "wave", "pillar": pillar, "test": self.test, "queue": True},
             )
             reasons = []
             for node, answer in sorted(answers.items()):
@@ -226,4 +227,3 @@ class Deployment:
     def _changed(self, node: str, what: Mapping[str, Any]) -> None:
         if what:
             self.changes.setdefault(node, {}).update(what)
-

@@ -47,4 +47,13 @@ def plan(cloud: Cloud, fleet: Fleet) -> dict[str, Any]:
         }
         if any(found.values()):
             nodes[node] = found
-    return {"nodes": nodes, "unreachable": [node for node in cloud.nodes if node not in here]}
+    away = [node for node in cloud.nodes if node not in here]
+    return {"summary": _summary(nodes, away), "nodes": nodes, "unreachable": away}
+
+
+def _summary(nodes: Mapping[str, Mapping[str, Any]], away: Iterable[str]) -> str:
+    restarted = sum(len(found["restarts"]) for found in nodes.values())
+    said = (
+        f"{len(nodes)} nodes would change, {restarted} units restart" if nodes else "nothing to do"
+    )
+    return f"{said}; no answer from {', '.join(away)}" if away else said

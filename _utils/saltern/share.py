@@ -1,7 +1,9 @@
-"""A node's share of the cloud: what ``pillar.cloud`` holds, and nothing that the node need not know."""
+"""A node's share of the cloud: what ``pillar.cloud`` holds, and nothing it need not know."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,10 +17,23 @@ STAGES = ("once", "states", "then")
 COMMON_SLS = "common"
 
 
-def stage_nodes(cloud: Cloud, services: Iterable[str], stage: str) -> dict[str, list[str]]:
-    """Node -> SLS that ``stage`` of the wave ``services`` applies there, without repetition."""
+def staged(cloud: Cloud, number: int, stage: str) -> list[str]:
+    """Services whose ``stage`` runs in wave ``number``.
+
+    Schemas (``once``) need the database and nothing else, so all of them are made at the same time,
+    in the wave after the database's, while the services that use them are still waiting for others.
+    """
+    if stage != "once":
+        return cloud.waves[number]
+    schemas = [s for wave in cloud.waves for s in wave if "once" in cloud.catalog[s]]
+    after = next((n for n, wave in enumerate(cloud.waves, 1) if "galera" in wave), 0)
+    return schemas if number == after else []
+
+
+def stage_nodes(cloud: Cloud, number: int, stage: str) -> dict[str, list[str]]:
+    """Node -> SLS that ``stage`` of wave ``number`` applies there, without repetition."""
     found: dict[str, list[str]] = {}
-    for service in services:
+    for service in staged(cloud, number, stage):
         for entry in cloud.catalog[service].get(stage, ()):
             sls, on = (entry, service) if isinstance(entry, str) else (entry["sls"], entry["on"])
             nodes = cloud.nodes_running(on) if stage == "states" else [cloud.leader(on)]
@@ -35,8 +50,8 @@ def waves_of(cloud: Cloud, node: str) -> dict[str, dict[str, list[str]]]:
     The first wave of every node begins with what all nodes share.
     """
     found: dict[str, dict[str, list[str]]] = {}
-    for number, services in enumerate(cloud.waves):
-        stages = {stage: stage_nodes(cloud, services, stage).get(node, []) for stage in STAGES}
+    for number in range(len(cloud.waves)):
+        stages = {stage: stage_nodes(cloud, number, stage).get(node, []) for stage in STAGES}
         if number == 0:
             stages["states"] = [COMMON_SLS, *stages["states"]]
         kept = {stage: sls for stage, sls in stages.items() if sls}
@@ -57,7 +72,7 @@ def units_of(cloud: Cloud, services: Iterable[str]) -> dict[str, dict[str, Any]]
 def probe_of(cloud: Cloud, node: str, service: str) -> dict[str, Any]:
     """How ``node`` checks its own copy of ``service``, with the address it listens on."""
     spec = cloud.catalog[service]
-    where = {"address": cloud.address(node)}
+    where: dict[str, Any] = {"address": cloud.address(node)}
     if "port" in spec:
         where["port"] = cloud.listen_port(service)
     members = {"members": cloud.nodes_running(service)} if "quorum" in spec else {}
@@ -70,7 +85,7 @@ def share(cloud: Cloud, node: str, functions: Mapping[str, ValueFunction]) -> di
     spec = cloud.model["nodes"][node]
     waves = waves_of(cloud, node)
     applied = [sls for stages in waves.values() for held in stages.values() for sls in held]
-    return {
+    told = {
         "name": cloud.name,
         "region": cloud.region,
         "node": node,
@@ -93,6 +108,12 @@ def share(cloud: Cloud, node: str, functions: Mapping[str, ValueFunction]) -> di
             for project in sorted({cloud.project(service) for service in services})
         },
     }
+    return {**told, "digest": digest(told)}
+
+
+def digest(told: Mapping[str, Any]) -> str:
+    """One short word for a share, by which a node's copy is known to be today's."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def conductor_share(cloud: Cloud) -> dict[str, Any]:
@@ -111,5 +132,5 @@ def conductor_share(cloud: Cloud) -> dict[str, Any]:
 
 
 def stranger_share() -> dict[str, Any]:
-    """``pillar.cloud`` of an accepted minion that the model does not know: it waits, doing nothing."""
+    """``pillar.cloud`` of an accepted minion that the model does not know: it waits."""
     return {"node": None, "states": [], "services": [], "units": {}, "probes": {}, "values": {}}

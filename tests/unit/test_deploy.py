@@ -18,14 +18,16 @@ def a_cloud(**catalog: dict[str, Any]) -> Cloud:
     nodes = {
         name: {"roles": [role], "addresses": {"management": f"192.0.2.{i}"}}
         for i, (name, role) in enumerate(
-            [("lb1", "endpoint"), ("c1", "controller"), ("c2", "controller"), ("c3", "controller")], 1
+            [("lb1", "endpoint"), ("c1", "controller"), ("c2", "controller"), ("c3", "controller")],
+            1,
         )
     }
     base: dict[str, Any] = {
         "haproxy": {"roles": ["endpoint"]},
+        "galera": {"roles": ["controller"]},
         "api": {
             "roles": ["controller"],
-            "needs": ["haproxy"],
+            "needs": ["haproxy", "galera"],
             "once": ["api.schema"],
             "states": ["api"],
             "then": ["api.catalogue"],
@@ -130,9 +132,17 @@ def test_an_admission_is_a_change_and_its_failure_is_told() -> None:
 def test_an_external_balancer_is_not_asked() -> None:
     cloud = a_cloud()
     appliance = {n: s for n, s in cloud.model["nodes"].items() if n != "lb1"}
-    nodes = FakeFleet()
-    a_deployment(Cloud({**cloud.model, "nodes": appliance}, cloud.catalog), nodes).wave(0)
-    assert "haproxy.admit_services" not in nodes.functions()
+    nodes = FakeFleet(
+        unit__pending=lambda n, k: {"api.service": {"service": "api", "files": []}},
+        unit__restart_pending=lambda n, k: ["api.service"],
+    )
+    external = Cloud({**cloud.model, "nodes": appliance}, cloud.catalog)
+    [number] = [n for n, wave in enumerate(external.waves) if "api" in wave]
+    work = a_deployment(external, nodes)
+    work.wave(number)
+    assert work.changes["c1"] == {"api restarted": ["api.service"]}
+    assert "openstack.health" in nodes.functions()
+    assert not [function for function in nodes.functions() if function.startswith("haproxy.")]
 
 
 def test_pending_restarts_go_one_by_one_drained_and_readmitted() -> None:
@@ -174,9 +184,7 @@ def test_members_of_a_quorum_are_formed_until_nothing_is_left_to_do(
         running.add(node)
         return True
 
-    nodes = FakeFleet(
-        fake__observe=lambda n, k: {"running": n in running}, fake__start=start
-    )
+    nodes = FakeFleet(fake__observe=lambda n, k: {"running": n in running}, fake__start=start)
     work = a_deployment(a_cloud(db=DB), nodes)
     work.wave(1)
     assert running == {"c1", "c2", "c3"}
