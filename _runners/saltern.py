@@ -12,7 +12,8 @@ import saltern_operation
 import saltern_store
 from salt.exceptions import SaltInvocationError, SaltRunnerError
 from saltern import plan as planning
-from saltern import secrets, status as overview
+from saltern import secrets, stateruns
+from saltern import status as overview
 from saltern.fleet import failures
 from saltern.values import endpoint
 
@@ -62,8 +63,8 @@ def plan():
     """
     Say what a deploy would do, to whom, and which services it would restart. Changes nothing.
 
-    Returns ``{"nodes": {node: {"changes": [...], "restarts": [...]}}, "unreachable": [...]}``;
-    nodes with nothing to do are left out.
+    Returns ``{"summary": text, "nodes": {node: {"changes": [...], "restarts": [...], "faults":
+    [...]}}, "unreachable": [...]}``; nodes with nothing to do are left out.
 
     CLI Example:
 
@@ -137,8 +138,7 @@ def rotate_fernet_keys():
 
         salt-run saltern.rotate_fernet_keys
     """
-    cloud = _cloud()
-    nodes = cloud.nodes_running("keystone")
+    nodes = _cloud().nodes_running("keystone")
     fleet = _fleet()
     missing = failures(fleet.call(nodes, "test.ping", timeout=10, kwargs={}), "before rotating")
     if missing:
@@ -146,8 +146,14 @@ def rotate_fernet_keys():
     _store().replace_secret(
         "keystone", "fernet", lambda keys: secrets.rotate_fernet(keys, entropy.token_bytes)
     )
-    answers = fleet.call(nodes, "state.sls", timeout=300, kwargs={"mods": "keystone.keys"})
-    failed = failures(answers, "keystone.keys")
+    answers = fleet.call(
+        nodes, "state.sls", timeout=300, kwargs={"mods": "keystone.config", "queue": True}
+    )
+    failed = [
+        f"{node}: {line}"
+        for node, answer in sorted(answers.items())
+        for line in stateruns.failures(answer.value)
+    ]
     if failed:
         raise SaltRunnerError("; ".join(failed))
-    return {node: "rotated" for node in nodes}
+    return dict.fromkeys(nodes, "rotated")
