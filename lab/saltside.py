@@ -17,6 +17,7 @@ from lab.paths import LAB, ROOT
 
 PKI = "/etc/salt/pki"
 PYTHON = "/opt/salt/bin/python3"
+MASTER_CODE = ("_pillar", "_runners", "_states", "_utils")
 PATIENCE = 60.0  # seconds; a loaded machine starts a salt-master in ten
 POLL = 0.2
 
@@ -87,8 +88,11 @@ def start_master() -> str:
     """Start salt-master and return its fingerprint, read on the machine itself."""
     link = "ln -sf /srv/saltern/master.d/saltern.conf /etc/salt/master.d/saltern.conf"
     podman.inside(MASTER, "sh", "-c", link)
-    # The link's target belongs to the configuration as well: a change there needs a restart.
-    stamp = shape.digest([(ROOT / "master.d" / "saltern.conf").read_text(encoding="utf-8")])
+    # The link's target belongs to the configuration as well, and the master keeps the code that it
+    # has loaded: a change in either needs a restart.
+    sources = [p for kind in MASTER_CODE for p in sorted((ROOT / kind).rglob("*.py"))]
+    texts = [p.read_text(encoding="utf-8") for p in (ROOT / "master.d/saltern.conf", *sources)]
+    stamp = shape.digest(texts)
     configure(MASTER, "salt-master", {**master_files(), "/etc/salt/.saltern.conf": stamp})
     public = f"{PKI}/master/master.pub"
     wait_for("the master's key", lambda: podman.attempt(MASTER, "cat", public))

@@ -1,0 +1,58 @@
+"""The running lab. Its tests are in order; each file can be run alone on a lab that is up.
+
+``SALTERN_LAB=as-it-is`` spares the machines of a lab that runs: no look at whether the image is
+stale, only Salt's configuration and code are brought up to date.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from labkit import apis, commands, nodes
+
+from lab import podman
+from lab.model import MASTER
+
+UP = 2400  # seconds, for a machine that has to build the image first
+DEPLOY = 900
+ANSWERS = 90
+
+
+@pytest.fixture(scope="session")
+def members() -> list[str]:
+    """Every node of the model, by its id. Every machine is up and answers."""
+    if os.geteuid():
+        pytest.skip("the lab needs root: it makes networks and containers")
+    if podman.machines().get(MASTER, {}).get("state") == "running":
+        commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
+    command = "start-salt" if os.environ.get("SALTERN_LAB") == "as-it-is" else "up"
+    done = commands.run("lab/lab", command, timeout=UP)
+    assert not done.code, f"lab/lab {command}: {done.tail()}"
+    commands.keep(command, {"seconds": round(done.seconds, 1)})
+    expected = list(apis.model()["nodes"])
+
+    def answer() -> bool:
+        return set(expected) <= set(commands.salt(None, "test.ping").nodes)
+
+    commands.wait_for("every node to answer", answer, ANSWERS)
+    return expected
+
+
+@pytest.fixture(scope="session")
+def deployment(members: list[str]) -> commands.Outcome:
+    """``orch.deploy`` on the nodes as they are, once in a session."""
+    outcome = commands.orchestrate("deploy", DEPLOY)
+    if not outcome.code:
+        commands.keep("deploy", commands.record("deploy"))
+    return outcome
+
+
+@pytest.fixture(scope="session")
+def deployed(members: list[str], request: pytest.FixtureRequest) -> None:
+    """A cloud that is deployed and well; it is deployed now only when it is not."""
+    answers = commands.salt(None, "openstack.health")
+    if nodes.ill(answers, members):
+        outcome = request.getfixturevalue("deployment")
+        assert not outcome.code, f"orch.deploy: {outcome.failed or outcome.done.tail()}"
+    nodes.wait_healthy(members)

@@ -1,0 +1,79 @@
+"""What cannot work is refused at once, by name, and nothing is touched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+from labkit import commands, nodes
+
+from lab.paths import MODEL
+
+pytestmark = pytest.mark.lab
+
+AT_ONCE = 30  # seconds until a deploy must have named a node that is away
+
+
+@pytest.fixture
+def edited(deployed: None) -> Iterator[Callable[[Callable[[dict[str, Any]], None]], None]]:
+    """``edited(change)`` changes the model that the lab uses; it is as before afterwards."""
+    commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
+    original = MODEL.read_bytes()
+
+    def edit(change: Callable[[dict[str, Any]], None]) -> None:
+        model = yaml.safe_load(original)
+        change(model)
+        MODEL.write_text(yaml.safe_dump(model, sort_keys=False), encoding="utf-8")
+
+    try:
+        yield edit
+    finally:
+        MODEL.write_bytes(original)
+
+
+def test_a_model_with_faults_is_refused_with_all_of_them(
+    edited: Callable[[Callable[[dict[str, Any]], None]], None], members: list[str]
+) -> None:
+    def spoil(model: dict[str, Any]) -> None:
+        model["nodes"]["cmp1"]["roles"] = ["compote"]
+        model["nodes"]["ctl2"]["addresses"]["management"] = "10.78.0.12"
+        model["vips"]["internal"] = model["nodes"]["ctl1"]["addresses"]["management"]
+        del model["nodes"]["cmp2"]["addresses"]["tunnel"]
+
+    faults = (
+        "nodes.cmp1.roles[0]: there is no role 'compote'",
+        "nodes.ctl2.addresses.management: 10.78.0.12 is outside management",
+        "vips.internal: ",
+        "nodes.cmp2.addresses.tunnel: is missing",
+    )
+    units = nodes.units()
+    before = nodes.processes(units)
+    edited(spoil)
+
+    validation = commands.runner("saltern.validate")
+    deploy = commands.orchestrate("deploy", AT_ONCE * 2)
+
+    assert validation.code != 0
+    assert deploy.code != 0
+    for fault in faults:
+        assert fault in validation.out + validation.err, validation.tail()
+        assert fault in deploy.done.out + deploy.done.err, deploy.done.tail()
+    assert deploy.changes == {}
+    assert nodes.processes(units) == before
+
+
+def test_a_node_that_is_away_is_named_at_once(deployed: None, members: list[str]) -> None:
+    commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
+    with nodes.stopped("cmp2", "salt-minion"):
+        began = time.monotonic()
+        outcome = commands.orchestrate("deploy", AT_ONCE * 4)
+        seconds = time.monotonic() - began
+    assert outcome.code != 0
+    assert "cmp2: no answer" in outcome.failed, outcome.failed or outcome.done.tail()
+    assert seconds < AT_ONCE, f"it took {seconds:.0f} s to say so"
+    assert outcome.changes == {}
+    commands.keep("node-away", {"seconds": round(seconds, 1), "said": outcome.failed})
+    nodes.wait_healthy(members, 60)

@@ -1,0 +1,61 @@
+"""The power of one machine is cut: every API goes on answering through the virtual address."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from labkit import commands, nodes, watch
+
+pytestmark = [pytest.mark.lab, pytest.mark.faults]
+
+SETTLE = 30  # seconds after the cut in which answers may fail: election, quorum, dead connections
+STEADY = 10  # seconds without a failure that count as being back
+
+
+@pytest.mark.parametrize("node", ["lb1", "ctl1", "ctl2", "ctl3"])
+def test_every_api_survives_the_loss_of(node: str, deployed: None, members: list[str]) -> None:
+    commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
+    nodes.wait_healthy(members)
+    with watch.watching() as seen:
+        commands.wait_for("a first answer of every API", lambda: all(seen.samples.values()), 30)
+        began = time.monotonic()
+        try:
+            nodes.cut_power(node)
+            since = _until_steady(seen, began)
+        finally:
+            nodes.restore_power(node)
+        powered = time.monotonic()
+        nodes.wait_healthy(members)
+        healthy = time.monotonic()
+    commands.keep(
+        f"loss-{node}",
+        {
+            "settled after": round(since - began, 1),
+            "longest gap": _gaps(seen, began, powered),
+            "healthy after power": round(healthy - powered, 1),
+            "longest gap while it came back": _gaps(seen, powered, healthy),
+        },
+    )
+
+
+def _gaps(seen: watch.Watch, start: float, end: float) -> dict[str, float]:
+    return {
+        name: round(watch.longest_gap(asked, start, end), 1) for name, asked in seen.samples.items()
+    }
+
+
+def _until_steady(seen: watch.Watch, began: float) -> float:
+    """From when on no API failed for ``STEADY`` seconds."""
+
+    def steady() -> float | None:
+        since = watch.steady_since(seen.samples, began)
+        return since if since and time.monotonic() - since >= STEADY else None
+
+    try:
+        commands.wait_for("every API", steady, SETTLE + STEADY)
+    except AssertionError as exc:
+        raise AssertionError(f"{exc}\n{watch.last_reasons(seen.samples)}") from exc
+    since = watch.steady_since(seen.samples, began)
+    assert since is not None
+    return since
