@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PATHS := $(wildcard _utils _modules _runners _states _pillar _grains _engines lab tests tools bench)
 SCRIPTS := $(shell grep -lE '^\#!/bin/(ba)?sh' lab/* lab/canary/* lab/image/*/usr/*bin/* .ci/* 2>/dev/null)
 
-.PHONY: help demo test lint clean venv
+.PHONY: help demo test bench coverage lint clean venv
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 \t/p' Makefile
@@ -21,21 +21,28 @@ demo: ## a whole cloud on this machine, from nothing; safe to run again (root)
 
 test: venv ## linters and every test; without root all but the lab
 	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory coverage
 	@if [ "$$(id -u)" = 0 ]; then \
-	    $(PYTHON) lab/preflight.py; lab/install; $(BIN)/pytest tests; \
+	    $(PYTHON) lab/preflight.py; lab/install --tests; $(BIN)/pytest tests --ignore=tests/unit; \
 	else \
 	    echo 'not root: every test but the lab (they make networks and containers)'; \
-	    $(BIN)/pytest tests -m 'not lab and not faults'; \
+	    $(BIN)/pytest tests --ignore=tests/unit -m 'not lab and not faults'; \
 	fi
+
+coverage: venv ## unit tests; every line and branch of the decisions must be run
+	$(BIN)/pytest tests/unit --cov=saltern --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+bench: venv ## measure what Saltern claims; what needs the lab is skipped without it
+	@PYTHONPATH=_utils $(BIN)/python -m bench
 
 lint: venv ## ruff, mypy, yamllint, salt-lint and our own checks
 	$(BIN)/ruff check $(PATHS)
 	$(BIN)/ruff format --check $(PATHS)
-	$(BIN)/mypy --strict _utils tests lab
+	$(BIN)/mypy --strict _utils tests lab $(wildcard bench) tools
 	$(BIN)/yamllint --strict $(wildcard examples catalog orch salt pillar master.d minion.d)
 	@sls=$$(find salt/ orch/ -name '*.sls'); [ -z "$$sls" ] || $(BIN)/salt-lint $$sls
-	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo 'shellcheck is not installed: skipped'; fi
-	@for check in $(wildcard tools/lint/*.py); do $(BIN)/python $$check || exit 1; done
+	$(BIN)/shellcheck $(SCRIPTS)
+	@PYTHONPATH=_utils $(BIN)/python -m tools.lint
 
 clean: ## remove machines, networks, images and .lab/; the machine is as it was, but for packages (it lists them)
 	@if [ -e .lab ]; then $(MAKE) --no-print-directory venv && lab/lab clean; fi

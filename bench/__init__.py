@@ -1,0 +1,1 @@
+"""Every speed and size that Saltern claims, measured. See docs/howto/benchmarks.md."""
