@@ -2,30 +2,22 @@
 This node's member of the Galera cluster: what it says, what it holds, and starting it safely.
 
 What should be done with several members is decided in ``saltern.galera``; here one member is asked
-and told. Everything talks to the local socket as root, so nothing depends on a balancer or another
-node.
+and told.
 """
 
-import contextlib
-import pathlib
-import socket
 import time
 
 import salt.utils.path
+import saltern_galera as member
 from salt.exceptions import CommandExecutionError
 from saltern import galera
 
 __virtualname__ = "galera"
 
 UNIT = "mariadb"
-SOCKET = "/run/mysqld/mysqld.sock"
-DATA = pathlib.Path("/var/lib/mysql")
 POLL = 0.2  # seconds between two looks while waiting
-PATIENCE = 1  # seconds that a local answer may take
-WRITE_PATIENCE = 60  # seconds for a statement that changes something: it waits for disks and peers
 STOP_TIMEOUT = 600  # seconds; dirty pages are written first
 RECOVERY_TIMEOUT = 25  # seconds for InnoDB to read its position
-ACCESS_DENIED = (1045, 1698)
 RESTARTS_TOLERATED = 2  # by systemd, until a start counts as failed
 
 
@@ -39,60 +31,12 @@ def _values():
     return __pillar__.get("cloud", {}).get("values", {}).get("galera", {})
 
 
-def _sql(statement, parameters=None, patience=PATIENCE, **login):
-    """Rows of ``statement``; raises pymysql.Error or OSError when the server does not answer."""
-    import pymysql  # here: loading this module must not cost every health call 50 ms
-
-    connection = pymysql.connect(
-        unix_socket=SOCKET,
-        connect_timeout=PATIENCE,
-        read_timeout=patience,
-        write_timeout=patience,
-        autocommit=True,
-        **{"user": "root", **login},
-    )
-    with contextlib.closing(connection), connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return cursor.fetchall()
-
-
-def _asked():
-    """``(status, "")`` of a server that answers, or ``(None, why not)``."""
-    import pymysql
-
-    try:
-        rows = dict(_sql("SHOW GLOBAL STATUS LIKE 'wsrep_%'"))
-    except (pymysql.Error, OSError) as exc:
-        return None, str(exc.args[-1]) if exc.args else type(exc).__name__
-    return galera.parse_status(rows), ""
-
-
-def _read(name):
-    try:
-        return (DATA / name).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-
-
 def _process():
     """``(service, pid, restarts)``: what systemd knows of the server."""
     shown = __salt__["unit.show"](UNIT)[UNIT]
     if shown["active"] in ("inactive", "failed"):
         return "stopped", 0, shown["restarts"]
     return ("running" if shown["up"] else "starting"), shown["pid"], shown["restarts"]
-
-
-def _checkable():
-    """Whether the health check's account exists with the password of the model."""
-    import pymysql
-
-    check = _values().get("check")
-    try:
-        if check:
-            _sql("DO 0", user=check["user"], password=check["password"])
-    except pymysql.Error as exc:
-        return exc.args[0] not in ACCESS_DENIED
-    return True
 
 
 def admit_check():
@@ -108,16 +52,7 @@ def admit_check():
 
         salt ctl1 galera.admit_check
     """
-    import pymysql
-
-    check = _values()["check"]
-    account = (check["user"], check["password"])
-    try:
-        _sql("CREATE OR REPLACE USER %s@localhost IDENTIFIED BY %s", account, WRITE_PATIENCE)
-    except (pymysql.Error, OSError) as exc:
-        raise CommandExecutionError(
-            f"no account for the health check: {exc.args[-1]}; see galera.status"
-        ) from exc
+    member.admit_check(_values()["check"])
     return True
 
 
@@ -139,7 +74,7 @@ def status():
 
         salt 'ctl*' galera.status
     """
-    said, why_not = _asked()
+    said, why_not = member.asked()
     if said is None:
         return {
             "healthy": False,
@@ -176,7 +111,7 @@ def observe():
     service, pid, _ = _process()
     said = None
     if service != "stopped":
-        said, _ = _asked()
+        said, _ = member.asked()
         service = "running" if said else "starting"
     recovered, trouble = None, ""
     if service == "stopped":
@@ -185,28 +120,14 @@ def observe():
         except CommandExecutionError as exc:
             trouble = str(exc)
     elif service == "starting":
-        recovered = _started_with(pid)
-    return galera.observation(
-        service=service,
-        status=said,
-        grastate=_read("grastate.dat"),
-        gvwstate=_read("gvwstate.dat"),
-        recovered=recovered,
-        databases=[p.name for p in DATA.iterdir() if p.is_dir() and not p.name.startswith(".")]
-        if DATA.is_dir()
-        else [],
-        sst_in_progress=(DATA / "sst_in_progress").exists(),
-        checkable=_checkable() if said else True,
-        trouble=trouble,
-    )
+        recovered = member.started_with(pid)
+    return member.observation(service, said, recovered, trouble, _values().get("check"))
 
 
 def _recovered():
     """Position of a stopped server: its own word where it stopped cleanly, else InnoDB's."""
-    with contextlib.suppress(ValueError):  # a damaged file is found again by galera.observation
-        saved = galera.parse_grastate(_read("grastate.dat"))
-        if saved and saved["seqno"] >= 0 and saved["uuid"] != galera.NOBODY:
-            return {"uuid": saved["uuid"], "seqno": saved["seqno"]}
+    if saved := member.saved_position():
+        return saved
     ret = __salt__["cmd.run_all"](
         ["galera_recovery"], python_shell=False, timeout=RECOVERY_TIMEOUT, ignore_retcode=True
     )
@@ -214,15 +135,6 @@ def _recovered():
         last = galera.errors(ret["stderr"].splitlines()) or [ret["stderr"][-300:]]
         raise CommandExecutionError(f"galera_recovery cannot read the data: {last[-1]}")
     return galera.parse_position(ret["stdout"])
-
-
-def _started_with(pid):
-    """Position on the command line of a server that is looking for its cluster."""
-    try:
-        line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return None
-    return galera.parse_position(line)
 
 
 def grastate():
@@ -239,7 +151,7 @@ def grastate():
         salt 'ctl*' galera.grastate
     """
     try:
-        return galera.parse_grastate(_read("grastate.dat"))
+        return galera.parse_grastate(member.read("grastate.dat"))
     except ValueError as exc:
         raise CommandExecutionError(
             f"{exc}: compare galera.position of all members before anything is started"
@@ -258,7 +170,7 @@ def gvwstate():
 
         salt 'ctl*' galera.gvwstate
     """
-    return galera.parse_gvwstate(_read("gvwstate.dat"))
+    return galera.parse_gvwstate(member.read("gvwstate.dat"))
 
 
 def position():
@@ -337,7 +249,7 @@ def bootstrap(proof=None, force=False, timeout=120):
     reasons += [
         f"{peer} answers that it is in a primary component"
         for peer in values.get("peers", ())
-        if _serves(peer, check_port)
+        if member.serves(peer, check_port)
     ]
     if reasons:
         raise CommandExecutionError(
@@ -345,11 +257,11 @@ def bootstrap(proof=None, force=False, timeout=120):
             f" {','.join(members)} galera.observe"
         )
     if own["service"] == "running" and own["cluster_status"] == "non-Primary":
-        _sql("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'", patience=WRITE_PATIENCE)
+        member.make_primary()
     else:
         _begin()
     wait_synced(timeout=timeout)
-    if not _checkable():
+    if not member.checkable(values.get("check")):
         admit_check()
     return status()
 
@@ -357,28 +269,12 @@ def bootstrap(proof=None, force=False, timeout=120):
 def _begin():
     """Start the stopped server as the first of a cluster, on the data it holds."""
     __salt__["unit.stop"](UNIT, timeout=STOP_TIMEOUT)
-    state = DATA / "grastate.dat"
-    text = _read("grastate.dat") or ""
-    if "safe_to_bootstrap: 0" in text:
-        state.write_text(text.replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1"))
-    # The members of the old view would be waited for.
-    (DATA / "gvwstate.dat").unlink(missing_ok=True)
+    member.begin_anew()
     ret = __salt__["cmd.run_all"](
         ["galera_new_cluster"], python_shell=False, timeout=120, ignore_retcode=True
     )
     if ret["retcode"]:
         raise CommandExecutionError(_failure("galera_new_cluster failed"))
-
-
-def _serves(address, port):
-    """Whether the health check at ``address`` says that its member is in a primary component."""
-    try:
-        with socket.create_connection((address, port), timeout=PATIENCE) as peer:
-            peer.settimeout(PATIENCE)
-            peer.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            return peer.recv(64).split(b" ")[1:2] == [b"200"]
-    except OSError:
-        return False
 
 
 def start(timeout=1500):
@@ -399,7 +295,7 @@ def start(timeout=1500):
         salt ctl3 galera.start
     """
     service, _, _ = _process()
-    said, _ = _asked() if service != "stopped" else (None, "")
+    said, _ = member.asked() if service != "stopped" else (None, "")
     if said and not said["connected"]:
         __salt__["unit.stop"](UNIT, timeout=STOP_TIMEOUT)
         service = "stopped"
@@ -424,7 +320,7 @@ def restart_member(timeout=280):
 
         salt ctl2 galera.restart_member
     """
-    said, _ = _asked()
+    said, _ = member.asked()
     if said and said["cluster_status"] == galera.PRIMARY:
         members = len(_values().get("nodes", ())) or said["cluster_size"]
         reason = galera.cannot_leave(said["cluster_size"], members)
@@ -494,10 +390,4 @@ def desync(on=True):
         salt ctl3 galera.desync
         salt ctl3 galera.desync on=False
     """
-    import pymysql
-
-    try:
-        _sql(f"SET GLOBAL wsrep_desync = {'ON' if on else 'OFF'}")
-        return dict(_sql("SHOW GLOBAL VARIABLES LIKE 'wsrep_desync'"))["wsrep_desync"] == "ON"
-    except (pymysql.Error, OSError) as exc:
-        raise CommandExecutionError(f"MariaDB does not take it: {exc}; see galera.status") from exc
+    return member.desync(on)

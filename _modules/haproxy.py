@@ -8,24 +8,20 @@ reboots. A server that an operator took out (:func:`drain`, :func:`maint`) stays
 """
 
 import hashlib
-import json
-import os
 import pathlib
-import time
 
 import salt.utils.path
+import saltern_haproxy_link as link
+import saltern_haproxy_traffic as traffic
 from salt.exceptions import CommandExecutionError
-from saltern import haproxy, haproxy_link
+from saltern import haproxy
 
 __virtualname__ = "haproxy"
 __func_alias__ = {"reload_": "reload"}
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
 HELPER = "/usr/local/sbin/saltern-haproxy"
-HOLDS = pathlib.Path("/var/lib/saltern/haproxy/holds.json")
 LOADED = pathlib.Path("/run/saltern/haproxy.loaded")
-
-POLL = 0.1  # seconds between two looks at what we wait for
 
 
 def __virtual__():
@@ -40,25 +36,8 @@ def __virtual__():
 def _linked(function, *args):
     try:
         return function(*args)
-    except haproxy_link.NoAnswer as exc:
+    except (link.NoAnswer, traffic.Refused) as exc:
         raise CommandExecutionError(str(exc)) from exc
-
-
-def _tell(command):
-    _linked(haproxy_link.tell, command)
-
-
-def _observe():
-    return _linked(haproxy_link.observe)
-
-
-def _find(backend, server):
-    for seen in _observe():
-        if (seen["backend"], seen["server"]) == (backend, server):
-            return seen
-    raise CommandExecutionError(
-        f"HAProxy has no server {backend}/{server}: haproxy.servers lists what it has"
-    )
 
 
 def stat():
@@ -74,7 +53,7 @@ def stat():
 
         salt lb1 haproxy.stat
     """
-    return _linked(haproxy_link.stat)
+    return _linked(link.stat)
 
 
 def servers(backend=None):
@@ -96,7 +75,8 @@ def servers(backend=None):
 
         salt 'lb*' haproxy.servers keystone
     """
-    return [seen for seen in _observe() if backend in (None, seen["backend"])]
+    observed = _linked(link.observe)
+    return [seen for seen in observed if backend in (None, seen["backend"])]
 
 
 def info():
@@ -112,7 +92,7 @@ def info():
 
         salt 'lb*' haproxy.info
     """
-    return haproxy.parse_info(_linked(haproxy_link.ask, "show info"))
+    return haproxy.parse_info(_linked(link.ask, "show info"))
 
 
 # -- configuration -------------------------------------------------------------------------------
@@ -208,29 +188,6 @@ def _run(what, argv, timeout):
 # -- in and out ----------------------------------------------------------------------------------
 
 
-def _holds():
-    return json.loads(HOLDS.read_text()) if HOLDS.exists() else {}
-
-
-def _hold(keys, owner):
-    """Remember who took servers out; ``owner`` None: nobody does any more."""
-    before = _holds()
-    after = dict(before)
-    for key in keys:
-        after.pop("/".join(key), None)
-        if owner:
-            after["/".join(key)] = owner
-    if after != before:
-        HOLDS.parent.mkdir(parents=True, exist_ok=True)
-        beside = HOLDS.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(after, indent=1, sort_keys=True))
-        beside.replace(HOLDS)
-
-
-def _set(key, state):
-    _tell(f"set server {'/'.join(key)} state {state}")
-
-
 def _proxies():
     found = __pillar__.get("cloud", {}).get("values", {}).get("haproxy", {}).get("proxies")
     if found is None:
@@ -240,14 +197,6 @@ def _proxies():
 
 def _listed(services):
     return [services] if isinstance(services, str) else services
-
-
-def _until(timeout, look):
-    """Call ``look`` until nothing is left to wait for; return what is after ``timeout`` s."""
-    deadline = time.monotonic() + timeout
-    while (left := look()) and time.monotonic() < deadline:
-        time.sleep(POLL)
-    return left
 
 
 def drain(backend, server, timeout=60, force=False):
@@ -276,14 +225,7 @@ def drain(backend, server, timeout=60, force=False):
 
         salt 'lb*' haproxy.drain keystone ctl1
     """
-    key = (backend, server)
-    _take_out([key], "drain", haproxy.OPERATOR, force)
-    left = _until(timeout, lambda: _find(*key)["sessions"])
-    if left:
-        raise CommandExecutionError(
-            f"{backend}/{server} still has {left} sessions after {timeout} s; it gets no new ones. "
-            "Call again to wait on, or haproxy.maint to end the wait"
-        )
+    _linked(traffic.drain, (backend, server), timeout, force, save_state)
     return True
 
 
@@ -308,23 +250,9 @@ def maint(backend, server, force=False):
 
         salt 'lb*' haproxy.maint glance ctl2
     """
-    _take_out([(backend, server)], "maint", haproxy.OPERATOR, force)
-    return True
-
-
-def _take_out(keys, state, owner, force=False):
-    observed = _observe()
-    for key in keys:
-        seen = _find(*key)
-        if not force and haproxy.usable(seen) and haproxy.last_one(observed, key):
-            raise CommandExecutionError(
-                f"{'/'.join(key)} is the only usable server of {key[0]}: heal the others first "
-                "(haproxy.servers says what is wrong), or use force=True"
-            )
-    _hold(keys, owner)
-    for key in keys:
-        _set(key, state)
+    _linked(traffic.take_out, [(backend, server)], "maint", haproxy.OPERATOR, force)
     save_state()
+    return True
 
 
 def ready(backend, server):
@@ -345,16 +273,10 @@ def ready(backend, server):
 
         salt 'lb*' haproxy.ready keystone ctl1
     """
-    _find(backend, server)
-    _let_in([(backend, server)])
+    _linked(traffic.find, (backend, server))
+    _linked(traffic.let_in, [(backend, server)])
     save_state()
     return True
-
-
-def _let_in(keys):
-    _hold(keys, None)
-    for key in keys:
-        _set(key, "ready")
 
 
 def admit(backend, server=None, timeout=60):
@@ -383,7 +305,7 @@ def admit(backend, server=None, timeout=60):
     keys = haproxy.wanted(_proxies(), [backend], server)
     if not keys:
         raise CommandExecutionError(f"the model has no server {backend}/{server or '*'} to balance")
-    return _admit(keys, timeout, holds=dict.fromkeys(map("/".join, keys), haproxy.ROLLING))
+    return _admit(keys, timeout, held=dict.fromkeys(map("/".join, keys), haproxy.ROLLING))
 
 
 def admit_services(services=None, timeout=60):
@@ -406,7 +328,7 @@ def admit_services(services=None, timeout=60):
 
         salt 'lb*' haproxy.admit_services '[keystone, glance]'
     """
-    return _admit(haproxy.wanted(_proxies(), _listed(services)), timeout, _holds())
+    return _admit(haproxy.wanted(_proxies(), _listed(services)), timeout, traffic.holds())
 
 
 def admit_node(node, services=None, timeout=60):
@@ -430,7 +352,11 @@ def admit_node(node, services=None, timeout=60):
 
         salt 'lb*' haproxy.admit_node ctl1
     """
-    return _admit(haproxy.wanted(_proxies(), _listed(services), node), timeout, _holds())
+    return _admit(
+        haproxy.wanted(_proxies(), _listed(services), node),
+        timeout,
+        traffic.holds(),
+    )
 
 
 def drain_node(node, services=None, timeout=10):
@@ -461,84 +387,8 @@ def drain_node(node, services=None, timeout=10):
     """
     proxies = _proxies()
     wanted = haproxy.wanted(proxies, _listed(services), node)
-    seen = {(s["backend"], s["server"]): s for s in _observe()}
-    keys = [key for key in wanted if key in seen and seen[key]["admin"] == "ready"]
-    if not keys:
-        return {"drained": [], "sessions": {}}
-
-    def alone():
-        observed = _observe()
-        return [key[0] for key in keys if haproxy.last_one(observed, key)]
-
-    if left := _until(timeout, alone):
-        raise CommandExecutionError(
-            f"not draining {node}: no other server of {', '.join(left)} is usable "
-            "(haproxy.servers says what is wrong)"
-        )
-    _take_out(keys, "drain", haproxy.ROLLING, force=True)
-    single = {proxy["service"] for proxy in proxies if proxy["single"]}
-    for key in keys:
-        if key[0] in single:
-            _tell(f"shutdown sessions server {'/'.join(key)}")
-
-    def busy():
-        return {
-            f"{s['backend']}/{s['server']}": s["sessions"]
-            for s in _observe()
-            if (s["backend"], s["server"]) in keys and s["sessions"]
-        }
-
-    return {"drained": ["/".join(key) for key in keys], "sessions": _until(timeout, busy)}
+    return _linked(traffic.drain_node, proxies, wanted, timeout, save_state)
 
 
-def _admit(keys, timeout, holds):
-    proxies = {proxy["service"]: proxy for proxy in _proxies()}
-    admitted, last = [], {}
-
-    def look():
-        observed = _observe()
-        plan = haproxy.admissions(observed, keys, holds)
-        if plan.missing:
-            raise CommandExecutionError(
-                f"HAProxy does not know {', '.join(map('/'.join, plan.missing))}: "
-                "apply the state haproxy on this node first"
-            )
-        reasons = haproxy_link.probe_all(proxies, plan.admit)
-        healthy = [key for key in plan.admit if key not in reasons]
-        _let_in(healthy)
-        admitted.extend(healthy)
-        up = {(s["backend"], s["server"]): s for s in observed}
-        waiting = {
-            key: f"HAProxy says {up[key]['status']} ({up[key]['check']} {up[key]['reason']})"
-            for key in plan.already
-            if not haproxy.usable(up[key])
-        }
-        waiting.update(dict.fromkeys(healthy, "HAProxy has not checked it yet"))
-        last.update(plan=plan)
-        return {**waiting, **reasons}
-
-    left = _until(timeout, look)
-    if admitted:
-        _one_writer(proxies, admitted)
-        save_state()
-    if left:
-        raise CommandExecutionError(
-            f"not healthy after {timeout} s: "
-            + "; ".join(f"{'/'.join(key)}: {reason}" for key, reason in sorted(left.items()))
-        )
-    new = set(admitted)
-    return {
-        "admitted": sorted("/".join(key) for key in new),
-        "already": ["/".join(key) for key in last["plan"].already if key not in new],
-        "held": ["/".join(key) for key in last["plan"].held],
-    }
-
-
-def _one_writer(proxies, admitted):
-    """When the first server of a single-writer backend is back, nobody writes to another."""
-    for backend, server in admitted:
-        proxy = proxies[backend]
-        names = [member["name"] for member in proxy["members"]]
-        if proxy["single"] and server == names[0]:
-            for other in names[1:]:
-                _tell(f"shutdown sessions server {backend}/{other}")
+def _admit(keys, timeout, held):
+    return _linked(traffic.admit, _proxies(), keys, timeout, held, save_state)

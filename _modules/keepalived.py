@@ -60,7 +60,7 @@ def state():
     State of each VRRP instance on this node.
 
     Returns ``{instance: MASTER | BACKUP | FAULT | INIT}``, or what contradicts the addresses
-    (``BACKUP but holds 10.77.0.10``). FAULT means: no HAProxy here. Raises CommandExecutionError
+    (``BACKUP but holds 192.0.2.10``). FAULT means: no HAProxy here. Raises CommandExecutionError
     when keepalived does not run or does not answer within 1.5 s.
 
     CLI Example:

@@ -8,14 +8,15 @@ import json
 import threading
 import time
 
+import saltern_probes
 from salt.exceptions import CommandExecutionError, SaltException
 from saltern import health as verdicts
-from saltern import probes, versions
+from saltern import versions
 
 __virtualname__ = "openstack"
 
 #: Seconds until a probe that has not come back counts as silent, whatever holds it up.
-PATIENCE = probes.TIMEOUT + 0.5
+PATIENCE = saltern_probes.TIMEOUT + 0.5
 
 #: Seconds between two looks while a gate waits, at first and at most.
 POLL = (0.3, 1.5)
@@ -123,13 +124,13 @@ def _look(cloud, names, deep):
 
 def _begin(name, spec):
     """Start the probe of ``name`` in a thread that nobody has to wait for."""
-    if spec["kind"] not in probes.KINDS:
+    if spec["kind"] not in saltern_probes.KINDS:
         return None
     box = {"until": time.monotonic() + PATIENCE}
 
     def ask():
         started = time.monotonic()
-        box["reason"] = probes.ask(spec)
+        box["reason"] = saltern_probes.ask(spec)
         box["seconds"] = time.monotonic() - started
 
     thread = threading.Thread(target=ask, name=f"probe-{name}", daemon=True)
@@ -164,10 +165,10 @@ def _deep(cloud, names):
     user = verdicts.credentials(cloud["values"])
     if user is None:
         return dict.fromkeys(wanted, "no service user on this node to log in with")
-    token, reason = probes.token(user["auth_url"], json.dumps(verdicts.token_request(user)))
+    token, reason = saltern_probes.token(user["auth_url"], json.dumps(verdicts.token_request(user)))
     if token is None:
         return dict.fromkeys(wanted, f"no token from {user['auth_url']}: {reason}")
-    return {name: probes.read(spec, token) for name, spec in wanted.items()}
+    return {name: saltern_probes.read(spec, token) for name, spec in wanted.items()}
 
 
 def services():

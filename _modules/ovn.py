@@ -9,8 +9,9 @@ import pathlib
 import time
 
 import salt.utils.path
+import saltern_probes
 from salt.exceptions import CommandExecutionError
-from saltern import ovn, probes
+from saltern import ovn
 
 __virtualname__ = "ovn"
 
@@ -68,7 +69,7 @@ def _status(name):
     """``cluster/status`` of the server as data; None when it does not run or has no cluster."""
     try:
         return ovn.parse_status(
-            probes.unixctl(SOCKETS[name], "cluster/status", ovn.DATABASES[name])
+            saltern_probes.unixctl(SOCKETS[name], "cluster/status", ovn.DATABASES[name])
         )
     except (OSError, ValueError):
         return None
@@ -224,7 +225,9 @@ def forget(database, server, address):
     if address == found["address"]:
         raise CommandExecutionError(f"{server} is this node's own server: not forgotten")
     try:
-        return probes.unixctl(SOCKETS[database], "cluster/kick", ovn.DATABASES[database], server)
+        return saltern_probes.unixctl(
+            SOCKETS[database], "cluster/kick", ovn.DATABASES[database], server
+        )
     except (OSError, ValueError) as exc:
         raise CommandExecutionError(f"cluster/kick {server}: {exc}") from exc
 

@@ -41,7 +41,7 @@ def check(now=None):
     Returns ``{os, systemd, container, salt, python, hostname, machine_id, memory (MiB), disk
     (path -> MiB free), clock {offset (s), synchronised}, interfaces (name -> mac, mtu, addresses),
     resolved (name -> addresses, by DNS), reverse (address -> name), listeners, running (units),
-    vip_answers (address -> MAC or None), dpkg {holder, interrupted}, stamp}``. Raises
+    vip_answers (address -> MAC or None), dpkg {holder, interrupted}, stamp, digest}``. Raises
     CommandExecutionError without a pillar or without iproute2.
 
     CLI Example:
@@ -79,6 +79,7 @@ def check(now=None):
         "vip_answers": _vip_answers(cloud, interfaces),
         "dpkg": {"holder": _dpkg_holder(), "interrupted": _dpkg_interrupted()},
         "stamp": _stamp(),
+        "digest": cloud.get("digest"),
     }
 
 

@@ -6,27 +6,18 @@ is called only where a socket cannot answer, with a timeout of its own each time
 done with several brokers is decided in ``saltern.rabbitmq_cluster``.
 """
 
-import json
-import os
-import pathlib
-import shutil
-import socket
-import tempfile
 import time
 
 import salt.utils.path
+import saltern_rabbitmq
 from salt.exceptions import CommandExecutionError
-from saltern import probes
 from saltern import rabbitmq_cluster as rabbitmq
 
 __virtualname__ = "rabbitmq_cluster"
 
-UNIT = "rabbitmq-server"
-DATA = pathlib.Path("/var/lib/rabbitmq/mnesia")
+UNIT = saltern_rabbitmq.UNIT
 DISTRIBUTION_PORT = 25672
-LOCAL = 0.5  # seconds for a port of this node
 QUICK = 1.4  # seconds for the one tool that health may call
-CALL = 20  # seconds for any other call of a tool
 POLL = 0.3  # seconds between two looks while waiting
 SETTLE = 60  # seconds for queues to find their members again after a restart
 
@@ -50,61 +41,12 @@ def _configured():
     return _values().get("nodes", [_node()])
 
 
-def _run(*argv, timeout=CALL):
-    return __salt__["cmd.run_all"](
-        list(argv),
-        python_shell=False,
-        timeout=timeout,
-        ignore_retcode=True,
-        output_loglevel="quiet",  # definitions hold password hashes
-    )
+def _broker():
+    return saltern_rabbitmq.Broker(__salt__["cmd.run_all"])
 
 
-def _ctl(*args, timeout=CALL, tool="rabbitmqctl"):
-    ret = _run(tool, "--quiet", *args, timeout=timeout)
-    if ret["retcode"] != 0:
-        said = (ret["stderr"] or ret["stdout"]).strip() or f"no answer in {timeout} s"
-        raise CommandExecutionError(
-            f"{tool} {args[0]}: {said.splitlines()[0]}. Next: rabbitmq_cluster.node_state,"
-            f" journalctl -u {UNIT}"
-        )
-    return ret["stdout"]
-
-
-def _import(definitions):
-    """Hand ``definitions`` to the broker by file: from a pipe, rabbitmqctl 4.0.5 waits for ever."""
-    handle, path = tempfile.mkstemp(dir=DATA.parent, suffix=".json")  # 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(definitions)
-        shutil.chown(path, "rabbitmq", "rabbitmq")
-        _ctl("import_definitions", path)
-    finally:
-        pathlib.Path(path).unlink()
-
-
-def _ask(*args, timeout=CALL):
-    try:
-        return rabbitmq.parse_json(_ctl(*args, "--formatter", "json", timeout=timeout))
-    except ValueError as exc:
-        raise CommandExecutionError(f"rabbitmqctl {args[0]} did not answer in JSON") from exc
-
-
-def _definitions():
-    """Vhosts, users, permissions and queues, in one call (``--formatter`` would quote it)."""
-    try:
-        return rabbitmq.parse_json(_ctl("export_definitions", "-", "--format", "json"))
-    except ValueError as exc:
-        raise CommandExecutionError("rabbitmqctl export_definitions gave no JSON") from exc
-
-
-def _open(port):
-    address = _values().get("address", "127.0.0.1")
-    try:
-        socket.create_connection((address, port), timeout=LOCAL).close()
-    except OSError:
-        return False
-    return True
+def _address():
+    return _values().get("address", "127.0.0.1")
 
 
 def alive():
@@ -119,14 +61,7 @@ def alive():
 
         salt 'ctl*' rabbitmq_cluster.alive
     """
-    values = _values()
-    if not _open(values.get("port", 5672)):
-        return False
-    spec = {"address": values.get("address", "127.0.0.1"), "port": values.get("port", 5672)}
-    try:
-        return probes.rabbitmq(spec) is None
-    except OSError:
-        return False
+    return saltern_rabbitmq.greets(_address(), _values().get("port", 5672))
 
 
 def node_state():
@@ -147,10 +82,10 @@ def node_state():
     if alive():
         return "running"
     active = __salt__["unit.show"](UNIT)[UNIT]["active"]
-    distribution = active == "active" and _open(DISTRIBUTION_PORT)
+    distribution = active == "active" and saltern_rabbitmq.is_open(_address(), DISTRIBUTION_PORT)
     cli = None
     if distribution:
-        ret = _run("rabbitmqctl", "--quiet", "eval", "rabbit:is_running().", timeout=QUICK)
+        ret = _broker().run("rabbitmqctl", "--quiet", "eval", "rabbit:is_running().", timeout=QUICK)
         cli = (1 if ret["retcode"] is None else ret["retcode"], ret["stdout"] + ret["stderr"])
     return rabbitmq.state_of(active, False, distribution, cli)
 
@@ -168,7 +103,7 @@ def membership():
 
         salt ctl1 rabbitmq_cluster.membership
     """
-    return rabbitmq.parse_membership(_ask("cluster_status"))
+    return _broker().membership()
 
 
 def observe():
@@ -176,7 +111,8 @@ def observe():
     What a formation needs to know about this broker. Reads only.
 
     Returns ``{state, members, running, fresh, queues}``: ``fresh`` is a broker without any data,
-    ``queues`` how many queues one that is alone holds. ``members`` is empty when it cannot say.
+    ``queues`` how many queues one that is alone holds. ``members`` of one that does not run are
+    those that it remembers; empty when it cannot say.
 
     CLI Example:
 
@@ -185,12 +121,15 @@ def observe():
         salt 'ctl*' rabbitmq_cluster.observe
     """
     found = {"state": node_state(), "members": [], "running": [], "queues": 0}
-    found["fresh"] = not (DATA / _node() / "cluster_nodes.config").exists()
-    if found["state"] == "running":
+    remembered = saltern_rabbitmq.DATA / _node() / "cluster_nodes.config"
+    found["fresh"] = not remembered.exists()
+    if found["state"] != "running" and not found["fresh"]:
+        found["members"] = rabbitmq.parse_known(remembered.read_text(errors="replace"))
+    elif found["state"] == "running":
         try:
             known = membership()
             if len(known["members"]) < 2 <= len(_configured()):
-                found["queues"] = len(_definitions().get("queues", ()))
+                found["queues"] = len(_broker().definitions().get("queues", ()))
         except CommandExecutionError:
             return found  # a partition: the cluster is there, it only cannot say so
         found.update(members=known["members"], running=known["running"])
@@ -210,14 +149,7 @@ def quorum_critical():
 
         salt ctl1 rabbitmq_cluster.quorum_critical
     """
-    check = ("check_if_node_is_quorum_critical", "--formatter", "json")
-    ret = _run("rabbitmq-diagnostics", "--quiet", *check)
-    found = rabbitmq.parse_critical(ret["retcode"], ret["stdout"], ret["stderr"])
-    if found is None:
-        raise CommandExecutionError(
-            "whether queues depend on this broker cannot be told; see rabbitmq_cluster.membership"
-        )
-    return found
+    return _broker().quorum_critical()
 
 
 def queue_health(vhost="openstack"):
@@ -233,11 +165,7 @@ def queue_health(vhost="openstack"):
 
         salt ctl1 rabbitmq_cluster.queue_health
     """
-    known = {item["name"] for item in _ask("list_vhosts", "name")}
-    if vhost not in known:  # list_queues would answer with an empty list
-        raise CommandExecutionError(f"there is no vhost {vhost}, only {sorted(known)}")
-    queues = _ask("list_queues", "-p", vhost, "name", "type", "members", "online")
-    return rabbitmq.parse_queues(queues, _configured())
+    return _broker().queue_health(vhost, _configured())
 
 
 def start(timeout=300):
@@ -261,7 +189,7 @@ def start(timeout=300):
     if state == "stopped":
         __salt__["unit.start"](UNIT, wait=False)
     elif state == "app_stopped":
-        _ctl("start_app", timeout=timeout)
+        _broker().ctl("start_app", timeout=timeout)
     return _await_running(timeout)
 
 
@@ -333,8 +261,24 @@ def wait_online(n=1, timeout=60):
 
         salt ctl1 rabbitmq_cluster.wait_online 3 timeout=60
     """
-    _ctl("await_online_nodes", str(int(n)), "--timeout", str(int(timeout)), timeout=timeout + 5)
-    return membership()
+    return _broker().wait_online(int(n), int(timeout))
+
+
+def reset():
+    """
+    Make this broker, which must be alone and hold no queues, forget all: users and vhosts too.
+
+    Its application is stopped afterwards. Returns True. Raises CommandExecutionError, before
+    anything is changed, for a broker that has something to lose.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt ctl3 rabbitmq_cluster.reset
+    """
+    _broker().reset()
+    return True
 
 
 def join(seed):
@@ -354,15 +298,7 @@ def join(seed):
 
         salt ctl2 rabbitmq_cluster.join rabbit@ctl1
     """
-    members = membership()["members"]
-    if len(members) > 1:
-        raise CommandExecutionError(f"not joining {seed}: already clustered as {members}")
-    queues = len(_definitions().get("queues", ()))
-    if queues:
-        raise CommandExecutionError(f"not joining {seed}: {queues} queues would be lost")
-    for step in (["stop_app"], ["reset"], ["join_cluster", seed], ["start_app"]):
-        _ctl(*step, timeout=60)
-    return membership()
+    return _broker().join(_node(), seed)
 
 
 def forget(node):
@@ -381,15 +317,7 @@ def forget(node):
 
         salt ctl1 rabbitmq_cluster.forget rabbit@ctl3
     """
-    known = membership()
-    if node not in known["members"]:
-        raise CommandExecutionError(f"{node} is no member, they are {known['members']}")
-    if node in known["running"]:
-        raise CommandExecutionError(f"not forgetting {node}: it runs. Stop it there first")
-    if len(known["running"]) * 2 <= len(known["members"]):
-        raise CommandExecutionError(f"not forgetting {node}: only {known['running']} run")
-    _ctl("forget_cluster_node", node, timeout=60)
-    return membership()
+    return _broker().forget(node)
 
 
 def grow(node):
@@ -407,9 +335,7 @@ def grow(node):
 
         salt ctl1 rabbitmq_cluster.grow rabbit@ctl3
     """
-    if node not in membership()["running"]:
-        raise CommandExecutionError(f"{node} does not run: start it first")
-    _ctl("grow", node, "all", timeout=60, tool="rabbitmq-queues")
+    _broker().grow(node)
     return True
 
 
@@ -443,7 +369,7 @@ def access(vhost, user, pillar):
 
         salt ctl1 rabbitmq_cluster.access openstack openstack pillar=broker:password
     """
-    return rabbitmq.access(_definitions(), vhost, user, _secret(pillar))
+    return _broker().access(vhost, user, _secret(pillar))
 
 
 def set_access(vhost, user, pillar, default_queue_type="quorum"):
@@ -470,17 +396,5 @@ def set_access(vhost, user, pillar, default_queue_type="quorum"):
 
         salt ctl1 rabbitmq_cluster.set_access openstack openstack pillar=broker:password
     """
-    stored = rabbitmq.password_hash(_secret(pillar), os.urandom(4))
-    wanted = rabbitmq.account(vhost, user, stored, default_queue_type)
-    if "guest" in {item["user"] for item in _ask("list_users")}:
-        _ctl("delete_user", "guest")
-    _import(json.dumps(wanted))
-    done = {"vhost": True, "user": True, "permissions": True, "password": "as specified"}
-    deadline = time.monotonic() + CALL  # the broker imports after rabbitmqctl has returned
-    while not done.items() <= access(vhost, user, pillar).items():
-        if time.monotonic() > deadline:
-            raise CommandExecutionError(
-                f"the broker did not import {user} within {CALL} s; see journalctl -u {UNIT}"
-            )
-        time.sleep(POLL)
+    _broker().set_access(vhost, user, _secret(pillar), default_queue_type)
     return True

@@ -8,6 +8,7 @@ here looks, or does the one small thing its name says.
 import secrets as entropy
 
 import salt.utils.sdb
+import saltern_fleet
 import saltern_operation
 import saltern_store
 from salt.exceptions import SaltInvocationError, SaltRunnerError
@@ -36,7 +37,7 @@ def _cloud():
 
 
 def _fleet():
-    return saltern_operation.SaltFleet(__opts__["conf_file"])
+    return saltern_fleet.SaltFleet(__opts__["conf_file"])
 
 
 def validate():

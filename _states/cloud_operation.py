@@ -9,8 +9,8 @@ The steps of an orchestration on the whole cloud. They run on the master, from `
 """
 
 import os
-import time
 
+import salt.utils.sdb
 import saltern_operation
 from saltern import deploy, fitness, lock
 from saltern.cloud import ModelError
@@ -25,6 +25,10 @@ def __virtual__():
 
 def _operation():
     return saltern_operation.current(__opts__, "orchestration")
+
+
+def _resolve(uri):
+    return salt.utils.sdb.sdb_get(uri, __opts__)
 
 
 def _failed(ret, reasons, hint):
@@ -66,9 +70,11 @@ def fit(name, retry="salt-run state.orch orch.deploy"):
     try:
         cloud = op.cloud()
     except ModelError as exc:
-        return _failed(ret, str(exc).split("; "), "Nothing was changed. See: salt-run saltern.validate")
+        return _failed(
+            ret, str(exc).split("; "), "Nothing was changed. See: salt-run saltern.validate"
+        )
     with op.progress.step("preflight", cloud.nodes):
-        found = fitness.examine(cloud, op.fleet, time.time())
+        found = fitness.examine(cloud, op.fleet, op.expected(_resolve))
     if found:
         return _failed(ret, found, f"Nothing was changed. Mend these, then: {retry}")
     return ret
@@ -115,7 +121,9 @@ def ended(name):
     op = _operation()
     op.progress.heading = name
     for step in op.progress.steps:
-        where = ", ".join(step["nodes"]) if len(step["nodes"]) <= 8 else f"{len(step['nodes'])} nodes"
+        where = (
+            ", ".join(step["nodes"]) if len(step["nodes"]) <= 8 else f"{len(step['nodes'])} nodes"
+        )
         line = f"{step['seconds']:7.1f} s  {step['heading']}: {step['step']} ({where})"
         print(line, file=op.progress.out)
     path = op.write_record(name, {"operation": name})
@@ -124,7 +132,7 @@ def ended(name):
 
 def validated(name, validator, hosts=None, timeout=900):
     """
-    Ensure the cloud does what clouds do: APIs answer a real token, an instance boots and is reached.
+    Ensure the cloud does its work: APIs answer a real token, an instance boots and is reached.
 
     name
         What to call the step.
@@ -144,14 +152,20 @@ def validated(name, validator, hosts=None, timeout=900):
         return {**ret, "result": None, "comment": f"the cloud would be tried from {validator}"}
     op = _operation()
     op.progress.heading = "validate"
+    image = op.cloud().option("validation_image")
     with op.progress.step("validation", [validator]):
         answer = op.fleet.call(
-            [validator], "cloud_validation.run", timeout=timeout + 60, kwargs={"hosts": hosts, "timeout": timeout}
+            [validator],
+            "cloud_validation.run",
+            timeout=timeout + 60,
+            kwargs={"hosts": hosts, "timeout": timeout, "image": image},
         )[validator]
     if not answer.ok:
         return _failed(ret, [f"{validator}: {answer.value}"], "See: salt-run saltern.status")
-    checks = answer.value["checks"]
-    ret["comment"] = "\n".join(
-        f"{check['seconds']:6.1f} s  {check['name']}: {check['detail']}" for check in checks
-    )
-    return ret
+    lines = [
+        f"{check['seconds']:6.1f} s  {check['name']}: {check['detail']}"
+        for check in answer.value["checks"]
+    ]
+    for line in lines:
+        op.progress.note(line)
+    return {**ret, "comment": "\n".join(lines)}

@@ -6,7 +6,7 @@ The names of the cloud in the hosts file of a node.
     common-hosts:
       hosts_file.managed:
         - name: /etc/hosts
-        - hosts: {ctl1: 10.77.0.11}
+        - hosts: {ctl1: 192.0.2.11}
 """
 
 import errno

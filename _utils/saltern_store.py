@@ -14,13 +14,14 @@ import secrets as entropy
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from saltern import faults, schema, secrets
+from saltern import faults, secrets
 from saltern.cloud import Cloud, ModelError
 
 Resolver = Callable[[str], str]
+Made = TypeVar("Made")
 
 _kept: dict[str, tuple[Any, Any]] = {}
 
@@ -55,18 +56,12 @@ class Store:
 
     def _examine(self) -> tuple[Cloud | None, list[str]]:
         try:
-            text = self.model_path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
+            raw = self.model_path.read_bytes()
+        except OSError as exc:
             return None, [f"{self.model_path.name}: {exc}"]
-        model, found = schema.parse(text)
-        if not found:
-            rules = json.loads((self.root / "schema/cloud.json").read_text(encoding="utf-8"))
-            found = schema.schema_faults(model, rules)
-        if found:
-            return None, found
-        cloud = Cloud(model, self.catalog())
-        found = faults.faults(cloud)
-        return (None, found) if found else (cloud, [])
+        rules = json.loads((self.root / "schema/cloud.json").read_text(encoding="utf-8"))
+        model, found = faults.check(raw, self.catalog(), rules)
+        return (None if model is None else Cloud(model, self.catalog())), found
 
     def cloud(self, resolve: Resolver | None = None) -> Cloud:
         """The cloud with its secrets; those that are missing are generated now.
@@ -79,7 +74,14 @@ class Store:
         cloud, found = self.examine()
         if cloud is None:
             raise ModelError("; ".join(found))
-        return Cloud(cloud.model, cloud.catalog, self.secrets(resolve))
+        held = self.secrets(resolve)
+        # Who runs what is worked out once per cloud, not once per node that asks for its share.
+        known = _kept.get(f"whole {self.model_path}")
+        if known is None or known[0] is not cloud or known[1].secrets != held:
+            known = (cloud, Cloud(cloud.model, cloud.catalog, held))
+            _kept[f"whole {self.model_path}"] = known
+        whole: Cloud = known[1]
+        return whole
 
     def secrets(self, resolve: Resolver | None = None) -> dict[str, str]:
         """``<project>.<name>`` -> secret, for everything the catalog declares."""
@@ -132,17 +134,18 @@ class Store:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.secrets_path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(self.secrets_path / ".lock", "w", encoding="utf-8") as handle:
+        with (self.secrets_path / ".lock").open("w", encoding="utf-8") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
 
-def _cached(key: str, paths: list[pathlib.Path], make: Callable[[], Any]) -> Any:
+def _cached(key: str, paths: list[pathlib.Path], make: Callable[[], Made]) -> Made:
     """``make()``, or what it returned last time if none of ``paths`` changed since."""
     stamp = [(str(p), s.st_mtime_ns, s.st_size) for p in paths if (s := _stat(p))]
     if key not in _kept or _kept[key][0] != stamp:
         _kept[key] = (stamp, make())
-    return _kept[key][1]
+    made: Made = _kept[key][1]
+    return made
 
 
 def _stat(path: pathlib.Path) -> os.stat_result | None:

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 import support
+from hypothesis import settings
 from saltern.cloud import Cloud
+
+# The same examples in every run: what fails here fails everywhere. To look for new ones, run
+# pytest with --hypothesis-profile=default.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture

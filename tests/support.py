@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import pathlib
 import sys
+from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -38,23 +40,25 @@ def load_module(kind: str, name: str) -> ModuleType:
     return module
 
 
+@cache
+def _parsed(path: pathlib.Path) -> Any:
+    return yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
+
+
 def example(name: str) -> dict[str, Any]:
     """The model ``examples/<name>.yaml``, fresh for every caller."""
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / f"examples/{name}.yaml").read_text())
+    loaded: dict[str, Any] = copy.deepcopy(_parsed(ROOT / f"examples/{name}.yaml"))
     return loaded
-
-
-@cache
-def _catalog_texts() -> dict[str, str]:
-    return {path.stem: path.read_text() for path in sorted((ROOT / "catalog").glob("*.yaml"))}
 
 
 def catalog() -> dict[str, dict[str, Any]]:
     """Every file of ``catalog/``, fresh for every caller."""
-    return {name: yaml.safe_load(text) for name, text in _catalog_texts().items()}
+    paths = sorted((ROOT / "catalog").glob("*.yaml"))
+    return {path.stem: copy.deepcopy(_parsed(path)) for path in paths}
 
 
-def fake_secrets() -> dict[str, str]:
+@cache
+def fake_secrets() -> Mapping[str, str]:
     """One recognisable value for each secret of the catalog: ``SECRET-<project>-<name>``."""
     return {
         f"{spec.get('project', service)}.{name}": f"SECRET-{spec.get('project', service)}-{name}"
@@ -68,6 +72,12 @@ def cloud(name: str = "lab", **changes: Any) -> Cloud:
     return Cloud({**example(name), **changes}, catalog(), fake_secrets())
 
 
+def _write(path: pathlib.Path, text: str) -> None:
+    """A file that is as it should be is left alone: what was made of it stays in memory."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
 def minion_options(name: str, home: pathlib.Path) -> dict[str, Any]:
     """Of a minion that reads states and extensions from this checkout, and the example ``name``.
 
@@ -75,13 +85,13 @@ def minion_options(name: str, home: pathlib.Path) -> dict[str, Any]:
     """
     pillar = home / "pillar"
     (pillar / "secrets").mkdir(parents=True, exist_ok=True)
-    (pillar / "cloud.yaml").write_text((ROOT / f"examples/{name}.yaml").read_text())
+    _write(pillar / "cloud.yaml", (ROOT / f"examples/{name}.yaml").read_text())
     held: dict[str, dict[str, str]] = {}
     for key, value in fake_secrets().items():
         project, _, secret = key.partition(".")
         held.setdefault(project, {})[secret] = value
     for project, secrets in held.items():
-        (pillar / f"secrets/{project}.yaml").write_text(yaml.safe_dump(secrets))
+        _write(pillar / f"secrets/{project}.yaml", yaml.safe_dump(secrets))
     opts: dict[str, Any] = salt.config.minion_config(None, minion_id="ctl1")
     opts.update(
         root_dir=str(home),

@@ -1,1 +1,1 @@
-"""What Saltern decides. Nothing in this package imports Salt, reads a clock or renders a template."""
+"""What Saltern decides. Nothing in this package imports Salt, reads a clock or does I/O."""

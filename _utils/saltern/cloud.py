@@ -23,6 +23,7 @@ DEFAULT_OPTIONS: Mapping[str, Any] = {
     "database_memory": "1G",  # innodb_buffer_pool_size
     "queue_memory": "2GiB",  # RabbitMQ's high watermark
     "cache_memory": 512,  # memcached, MiB
+    "validation_image": "/usr/share/saltern/canary.raw",  # on controllers; orch.validate boots it
     "timers": "production",  # production | quick: how soon a silent peer is given up
 }
 
@@ -67,9 +68,9 @@ class Cloud:
             service: [
                 node
                 for node, spec in self.model["nodes"].items()
-                if self.roles_of(service) & set(spec["roles"])
+                if not roles.isdisjoint(spec["roles"])
             ]
-            for service in self.catalog
+            for service, roles in ((name, self.roles_of(name)) for name in self.catalog)
         }
 
     def nodes_running(self, service: str) -> list[str]:
@@ -144,10 +145,12 @@ class Cloud:
         return int(self.catalog[service]["port"])
 
     def listen_port(self, service: str) -> int:
-        """Port that ``service`` itself listens on; moved when a balancer shares one of its nodes."""
+        """Port that ``service`` itself listens on; moved when a balancer shares a node with it."""
         port = self.port(service)
         shared = set(self.nodes_running(service)) & set(self.nodes_running("haproxy"))
-        return port + SHARED_NODE_PORT_OFFSET if shared and "proxy" in self.catalog[service] else port
+        return (
+            port + SHARED_NODE_PORT_OFFSET if shared and "proxy" in self.catalog[service] else port
+        )
 
     def members(self, service: str) -> list[str]:
         """``address:port`` of every copy of ``service`` itself, past the balancer."""
@@ -186,5 +189,5 @@ class Cloud:
         return {**DEFAULT_OPTIONS, **self.model.get("options", {})}[name]
 
     def overrides(self, file: str) -> dict[str, dict[str, Any]]:
-        """Sections that the operator adds to the configuration ``file`` (``config:`` in the model)."""
+        """Sections that the operator adds to the file ``file`` (``config:`` in the model)."""
         return dict(self.model.get("config", {}).get(file, {}))

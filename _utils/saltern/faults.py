@@ -165,12 +165,12 @@ def _node_addresses(cloud: Cloud) -> Iterator[str]:
     }
     for node, spec in cloud.model["nodes"].items():
         for network, address in spec["addresses"].items():
-            where = f"nodes.{node}.addresses.{network}"
+            where = text.place(("nodes", node, "addresses", network))
             if network not in networks:
                 hint = text.guess(network, networks) or f" (known: {', '.join(networks)})"
-                yield f"{where}: there is no network {network!r}{hint}"
-            else:
-                yield from _outside(where, address, network, cidrs[network])
+                yield f"{where}: there is no network {text.shown(network)}{hint}"
+                continue
+            yield from _outside(where, address, network, cidrs[network])
             if address in holders:
                 yield f"{where}: {address} is {holders[address]}"
             holders.setdefault(address, f"{node}'s in {network}")

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from saltern.probes import Degraded
-
 OK, DEGRADED, DOWN = "ok", "degraded", "down"
 
 #: A process that systemd restarted more than once, last so many seconds ago, is in a crash loop.
 CRASH_LOOP_SECONDS = 20.0
 CRASH_LOOP_RESTARTS = 2
+
+
+class Degraded(str):
+    """A reason that does not make the service useless."""
+
+    __slots__ = ()
 
 
 def of_reason(reason: str | None) -> tuple[str, str]:

@@ -24,7 +24,7 @@ def states(dump: str, present: Collection[str]) -> dict[str, str]:
     """State of each VRRP instance in keepalived's JSON dump, as far as the addresses agree with it.
 
     :param present: the virtual addresses that this node really holds.
-    :returns: MASTER, BACKUP, FAULT, INIT, or what contradicts it (``BACKUP but holds 10.77.0.10``).
+    :returns: MASTER, BACKUP, FAULT, INIT, or what contradicts it (``BACKUP but holds 192.0.2.10``).
     :raises ValueError: when the dump is not complete.
     """
     return {entry["data"]["iname"]: _state(entry["data"], present) for entry in json.loads(dump)}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from saltern.health import Degraded
 from saltern.steps import Refused, Step
 
 #: Short name -> name of the database in its own schema.
@@ -14,6 +15,9 @@ DATABASES: Mapping[str, str] = {"nb": "OVN_Northbound", "sb": "OVN_Southbound"}
 FIELD = re.compile(r"^(Cluster ID|Server ID|Address|Status|Role|Leader|Term): (.*)$", re.MULTILINE)
 SERVER = re.compile(r"^ +(\w+) \(\w+ at (\S+)\)(.*)$", re.MULTILINE)
 FULL_ID = re.compile(r"\(([0-9a-f-]{36})\)")
+
+#: Milliseconds without a word after which a raft leader's follower is missing.
+RAFT_SILENCE = 10_000
 
 START_TIMEOUT = 120  # seconds, for members that wait for each other
 
@@ -43,6 +47,26 @@ def parse_status(text: str) -> dict[str, Any]:
         "term": int(said.get("Term", "0")),
         "servers": {sid: address for sid, address, _ in SERVER.findall(text)},
     }
+
+
+def raft(text: str, members: int) -> str | None:
+    """What ``cluster/status`` of one database means when ``members`` should be in the cluster."""
+    status = parse_status(text)
+    if status["status"] != "cluster member":
+        return f"no member of a cluster ({status['status']})"
+    if status["leader"] is None:
+        return f"no leader (it is a {status['role']})"
+    if len(status["servers"]) < members:
+        return Degraded(f"{len(status['servers'])} of {members} members in the cluster")
+    if status["role"] == "leader":  # the others hear from the leader only
+        silent = [
+            name
+            for name, at in re.findall(r"^ +(\w+) \(.*last msg (\d+) ms ago", text, re.MULTILINE)
+            if int(at) > RAFT_SILENCE
+        ]
+        if silent:
+            return Degraded(f"the leader hears nothing from {', '.join(silent)}")
+    return None
 
 
 def settled(database: Observation) -> bool:

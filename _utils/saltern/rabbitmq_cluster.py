@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,11 @@ def parse_membership(status: Mapping[str, Any]) -> dict[str, Any]:
         "partitions": sorted(status.get("partitions", ())),
         "alarms": [str(alarm) for alarm in status.get("alarms", ())],
     }
+
+
+def parse_known(text: str) -> list[str]:
+    """Members that a stopped broker remembers, out of its cluster_nodes.config."""
+    return sorted(set(re.findall(r"[\w-]+@[\w.-]+", text)))
 
 
 def parse_critical(retcode: int, stdout: str, stderr: str) -> list[str] | None:
@@ -179,6 +185,10 @@ def formation(members: Sequence[str], observed: Mapping[str, Observation | None]
     ]
     if not running:
         return _cold_start(members, seen, startable)
+    settled = [node for node in startable if len(seen[node]["members"]) > 1]
+    alone = [node for node in running if seen[node]["members"] == [f"rabbit@{node}"]]
+    if settled and alone == running:
+        return _yield(alone, settled, seen)
     return [*_reunite(running, seen), *_start(startable, seen, grow_from=running[0])]
 
 
@@ -201,11 +211,28 @@ def _cold_start(
             f"{_names(fresh)} have no data and {_names(silent)} cannot be asked: they could become"
             " two clusters. Bring the silent ones back, or take them out of the model"
         )
-    known = [node for node in startable if node not in fresh]
-    if not known:
-        return _start(startable, seen)
-    # Members with data first: an empty one that is alone would found a cluster of its own.
-    return [*_start(known, seen), *_start(fresh, seen, grow_from=known[0])]
+    # Members with data first: an empty one would found a cluster of its own. It comes next round.
+    return _start([node for node in startable if node not in fresh] or startable, seen)
+
+
+def _yield(
+    alone: Sequence[str], settled: Sequence[str], seen: Mapping[str, Observation]
+) -> list[Step]:
+    """Brokers that lost their data and came up first keep the stopped cluster from starting."""
+    full = [node for node in alone if seen[node]["queues"]]
+    if full:
+        raise Refused(
+            f"{_names(full)} run alone and hold queues, while {_names(settled)} belong to a stopped"
+            " cluster. Decide which one is right, then reset the other: rabbitmqctl stop_app, reset"
+        )
+    return [
+        Step(
+            tuple(alone),
+            "rabbitmq_cluster.reset",
+            "empty, and in the way of a stopped cluster",
+            timeout=CLI_TIMEOUT * 2,
+        )
+    ]
 
 
 def _start(
@@ -218,16 +245,26 @@ def _start(
         Step(tuple(nodes), "rabbitmq_cluster.start", "start side by side", timeout=START_TIMEOUT)
     ]
     wiped = [node for node in nodes if seen[node]["fresh"]] if grow_from else []
-    return steps + [
-        Step(
-            (grow_from,),
-            "rabbitmq_cluster.grow",
-            f"give {node} its copies of the queues",
-            kwargs={"node": f"rabbit@{node}"},
-            timeout=CLI_TIMEOUT,
-        )
-        for node in wiped
+    # A cluster that still knows a wiped member turns it away, and it would go on alone.
+    known = [node for node in wiped if f"rabbit@{node}" in seen[grow_from]["members"]]
+    return [
+        *(
+            _tell(grow_from, "forget", node, f"forget {node}, which lost its data")
+            for node in known
+        ),
+        *steps,
+        *(_tell(grow_from, "grow", node, f"give {node} copies of the queues") for node in wiped),
     ]
+
+
+def _tell(teller: str, function: str, node: str, why: str) -> Step:
+    return Step(
+        (teller,),
+        f"rabbitmq_cluster.{function}",
+        why,
+        kwargs={"node": f"rabbit@{node}"},
+        timeout=CLI_TIMEOUT * 2,
+    )
 
 
 def _reunite(running: Sequence[str], seen: Mapping[str, Observation]) -> list[Step]:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Refused(RuntimeError):
-    """Acting now could lose data or quorum. The message lists every reason and what a human can do."""
+    """Acting now could lose data or quorum. The message lists every reason and the way out."""
 
 
 @dataclass(frozen=True)

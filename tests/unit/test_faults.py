@@ -64,6 +64,7 @@ def test_every_example_is_without_fault(name: str) -> None:
         (put("roles", "api", ["keyston"]), "roles.api[0]: there is no service 'keyston'; did you mean 'keystone'?"),
         (put("nodes", "localhost", {"roles": ["compute"], "addresses": {"management": "10.77.0.99", "tunnel": "10.77.1.99"}}), "nodes.localhost: every machine is called so; choose another id"),
         (address("cmp1", "10.77.3.1", "tunel"), "nodes.cmp1.addresses.tunel: there is no network 'tunel'; did you mean 'tunnel'?"),
+        (address("cmp1", "10.77.3.1", "x\n"), "nodes.cmp1.addresses['x\\n']: there is no network 'x\\n' (known: management, tunnel, provider)"),
         (address("cmp1", "10.77.3.1", "storage"), "nodes.cmp1.addresses.storage: there is no network 'storage' (known: management, tunnel, provider)"),
         (address("cmp1", "10.78.0.21"), "nodes.cmp1.addresses.management: 10.78.0.21 is outside management (10.77.0.0/24)"),
         (address("cmp1", "10.77.0.0"), "nodes.cmp1.addresses.management: 10.77.0.0 is the network address of management (10.77.0.0/24)"),

@@ -88,7 +88,7 @@ def assert_sound(model: Any, found: list[str]) -> None:
         assert cloud.waves and cloud.transport_url()
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mutants())
 def test_every_mutant_is_a_cloud_or_a_list_of_faults(model: Any) -> None:
     text = yaml.safe_dump(model, sort_keys=False)

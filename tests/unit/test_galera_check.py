@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import pathlib
 import socket
 import threading
 from typing import Any
@@ -32,12 +33,12 @@ SYNCED = {"wsrep_cluster_status": "Primary", "wsrep_ready": "ON", "wsrep_local_s
         ({}, False, (False, "not in a cluster")),
     ],
 )
-def test_verdict(said, donor_serves, expected):
+def test_verdict(said: Any, donor_serves: Any, expected: Any) -> None:
     assert check.verdict(said, donor_serves) == expected
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path: pathlib.Path) -> Any:
     config = {
         "address": "127.0.0.1",
         "port": 0,
@@ -61,33 +62,40 @@ def ask(server: Any, request: bytes = b"OPTIONS / HTTP/1.0\r\n\r\n") -> str:
     return answer.decode()
 
 
-def test_a_synced_member_is_200(server, monkeypatch):
+def test_a_synced_member_is_200(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.member, "_status", lambda: SYNCED)
     assert ask(server).startswith("HTTP/1.1 200 OK\r\n")
 
 
-def test_a_stopped_server_is_503_with_the_reason(server):
+def test_a_stopped_server_is_503_with_the_reason(server: Any) -> None:
     answer = ask(server)
     assert answer.startswith("HTTP/1.1 503 ") and "does not answer" in answer
 
 
-def test_a_server_that_comes_back_is_asked_again(server, monkeypatch):
+def test_a_server_that_comes_back_is_asked_again(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(check, "FRESH", 0)
     assert "503" in ask(server)
     monkeypatch.setattr(server.member, "_status", lambda: SYNCED)
     assert "200" in ask(server)
 
 
-def test_many_balancers_cost_one_question(server, monkeypatch):
-    asked = []
+def test_many_balancers_cost_one_question(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def answer() -> dict[str, str]:
+        asked.append(1)
+        return SYNCED
+
     monkeypatch.setattr(check, "FRESH", 60)
-    monkeypatch.setattr(server.member, "_status", lambda: asked.append(1) or SYNCED)
+    monkeypatch.setattr(server.member, "_status", answer)
     for _ in range(5):
         ask(server)
     assert len(asked) == 1
 
 
-def test_a_hung_server_is_503(server, monkeypatch):
+def test_a_hung_server_is_503(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def hangs() -> dict[str, str]:
         raise pymysql.err.OperationalError(2013, "Lost connection (timed out)")
 
@@ -95,7 +103,9 @@ def test_a_hung_server_is_503(server, monkeypatch):
     assert "503" in ask(server)
 
 
-def test_it_starts_anew_when_its_configuration_changed(tmp_path, monkeypatch):
+def test_it_starts_anew_when_its_configuration_changed(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "check.json"
     path.write_text("{}")
     anew: list[Any] = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from saltern import health
-from saltern.probes import Degraded
+from saltern.health import Degraded
 
 NOW = 1000.0
 

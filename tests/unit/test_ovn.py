@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from saltern import ovn
+from saltern.health import Degraded
 from saltern.steps import Refused
 
 MEMBERS = ["ctl1", "ctl2", "ctl3"]
@@ -43,6 +44,26 @@ def test_what_a_server_says() -> None:
 def test_what_a_server_without_a_cluster_says() -> None:
     said = ovn.parse_status("Leader: unknown\n")
     assert said["leader"] is None and said["servers"] == {} and said["cluster"] is None
+
+
+@pytest.mark.parametrize(
+    ("edit", "members", "reason", "degraded"),
+    [
+        (("", ""), 2, None, False),
+        (("cluster member", "joining cluster"), 2, "no member of a cluster (joining", False),
+        (("Leader: self", "Leader: unknown"), 2, "no leader (it is a leader)", False),
+        (("", ""), 3, "2 of 3 members", True),
+        (("281 ms", "40000 ms"), 2, "hears nothing from 18c1", True),
+        (("Role: leader", "Role: follower"), 2, None, False),
+    ],
+)
+def test_what_a_status_means(
+    edit: tuple[str, str], members: int, reason: str | None, degraded: bool
+) -> None:
+    text = STATUS.replace(*edit) if edit[0] else STATUS
+    said = ovn.raft(text, members)
+    assert (said is None) if reason is None else (said and reason in said)
+    assert isinstance(said, Degraded) is degraded
 
 
 def local(member: str, db: str) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from saltern import probes
+import saltern_probes as probes
+from saltern.health import Degraded
 
 GREETING = struct.pack(">BHIHH", 1, 0, 30, 10, 10) + b"more"
 RAFT = """\
@@ -81,7 +82,7 @@ def test_http(status: str, body: str, reason: str | None, degraded: bool) -> Non
     with server(web(status, body)) as port:
         said = probes.ask(spec("http", port, path="/healthcheck"))
     assert (said is None) if reason is None else (said and reason in said)
-    assert isinstance(said, probes.Degraded) is degraded
+    assert isinstance(said, Degraded) is degraded
 
 
 @pytest.mark.parametrize("kind", sorted(probes.ON_A_PORT))
@@ -138,24 +139,6 @@ def test_libvirt_s_socket_is_served(tmp_path: pathlib.Path) -> None:
 
 def reply(**fields: Any) -> Callable[[bytes], bytes]:
     return lambda _: json.dumps({"id": 0, **fields}).encode()
-
-
-@pytest.mark.parametrize(
-    ("edit", "members", "reason", "degraded"),
-    [
-        (("", ""), 3, None, False),
-        (("cluster member", "joining cluster"), 3, "no member of a cluster (joining", False),
-        (("Leader: self", "Leader: unknown"), 3, "no leader (it is a leader)", False),
-        (("", ""), 5, "3 of 5 members", True),
-        (("400 ms", "40000 ms"), 3, "hears nothing from 0c11", True),
-        (("Role: leader", "Role: follower"), 3, None, False),
-    ],
-)
-def test_raft(edit: tuple[str, str], members: int, reason: str | None, degraded: bool) -> None:
-    text = RAFT.replace(*edit) if edit[0] else RAFT
-    said = probes.raft(text, members)
-    assert (said is None) if reason is None else (said and reason in said)
-    assert isinstance(said, probes.Degraded) is degraded
 
 
 @pytest.mark.parametrize(

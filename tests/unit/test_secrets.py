@@ -27,9 +27,9 @@ def test_secrets_belong_to_the_project_of_their_service() -> None:
 def test_a_password_needs_no_quoting_anywhere() -> None:
     made = secrets.generate("password", lambda size: b"\xff" * size)
     assert len(made) >= 40
-    assert made.startswith("s") and set(made) <= set("s_-ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") | set(
-        "abcdefghijklmnopqrstuvwxyz"
-    )
+    assert made.startswith("s") and set(made) <= set(
+        "s_-ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    ) | set("abcdefghijklmnopqrstuvwxyz")
 
 
 def test_fernet_begins_with_a_staged_and_a_primary_key() -> None:

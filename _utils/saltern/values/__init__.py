@@ -1,8 +1,8 @@
 """Ready values for the templates of each project: what ``pillar.cloud.values.<project>`` holds.
 
 One module per family of services. A function is named after its project, takes the cloud and the
-id of the node that is asking, and returns plain data that YAML and Jinja can carry. A secret reaches
-a node only because the function of one of that node's projects returned it.
+id of the node that is asking, and returns plain data that YAML and Jinja can carry. A secret
+reaches a node only because the function of one of that node's projects returned it.
 """
 
 from __future__ import annotations

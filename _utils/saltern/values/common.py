@@ -8,7 +8,7 @@ from saltern.cloud import Cloud
 
 
 def workers(cloud: Cloud) -> int | str:
-    """API processes per service: a number, or ``auto`` for the template to size by the node's cores."""
+    """API processes per service: a number, or ``auto``: the template sizes by the node's cores."""
     value: int | str = cloud.option("workers")
     return value
 
@@ -38,7 +38,7 @@ def authtoken(cloud: Cloud, project: str) -> dict[str, str]:
 
 
 def messaging() -> dict[str, Any]:
-    """``[oslo_messaging_rabbit]``: quorum queues and streams only, so that a lost broker loses nothing.
+    """``[oslo_messaging_rabbit]``: quorum queues and streams only: a lost broker loses nothing.
 
     Working values of RabbitMQ 4.0 with oslo.messaging 16.1 (docs/adr/0003).
     """

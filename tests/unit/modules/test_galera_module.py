@@ -6,6 +6,7 @@ from typing import Any
 
 import pymysql
 import pytest
+import saltern_galera
 import support
 from salt.exceptions import CommandExecutionError
 
@@ -94,17 +95,17 @@ class FakeServer:
 
 
 @pytest.fixture
-def server(monkeypatch, tmp_path) -> FakeServer:
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> FakeServer:
     fake = FakeServer(tmp_path)
-    monkeypatch.setattr(module, "DATA", tmp_path)
-    monkeypatch.setattr(module, "_sql", fake.sql)
-    monkeypatch.setattr(module, "_serves", lambda address, port: False)
+    monkeypatch.setattr(saltern_galera, "DATA", tmp_path)
+    monkeypatch.setattr(saltern_galera, "sql", fake.sql)
+    monkeypatch.setattr(saltern_galera, "serves", lambda address, port: False)
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
     return fake
 
 
 @pytest.fixture
-def configure_loader_modules(server):
+def configure_loader_modules(server: FakeServer) -> Any:
     values = {
         "node": "ctl1",
         "nodes": NODES,
@@ -130,68 +131,70 @@ def proof(**others: Any) -> dict[str, Any]:
     return {"ctl1": module.observe(), "ctl2": wiped, "ctl3": wiped, **others}
 
 
-def test_status(server):
+def test_status(server: FakeServer) -> None:
     found = module.status()
     assert found["healthy"] and found["synced"] and found["warnings"] == []
 
 
-def test_status_of_a_server_that_is_down_is_an_answer(server):
+def test_status_of_a_server_that_is_down_is_an_answer(server: FakeServer) -> None:
     server.active = "inactive"
     found = module.status()
     assert found["healthy"] is False and "does not answer" in found["reasons"][0]
 
 
-def test_observing_a_running_member_runs_no_tool(server):
+def test_observing_a_running_member_runs_no_tool(server: FakeServer) -> None:
     found = module.observe()
     assert (found["service"], found["seqno"], found["databases"]) == ("running", 10, ["nova"])
     assert "galera_recovery" not in server.asked
 
 
-def test_observing_a_crashed_member_asks_innodb(server):
+def test_observing_a_crashed_member_asks_innodb(server: FakeServer) -> None:
     server.active = "failed"
     found = module.observe()
     assert (found["service"], found["uuid"], found["seqno"]) == ("stopped", A, 9)
 
 
-def test_observing_a_member_that_was_stopped_cleanly_believes_it(server):
+def test_observing_a_member_that_was_stopped_cleanly_believes_it(server: FakeServer) -> None:
     server.active = "inactive"
     (server.data / "grastate.dat").write_text(GRASTATE.format(8))
     assert module.observe()["seqno"] == 8
     assert "galera_recovery" not in server.asked
 
 
-def test_observing_data_that_cannot_be_read(server):
+def test_observing_data_that_cannot_be_read(server: FakeServer) -> None:
     server.active, server.recovery_fails = "failed", True
     assert "InnoDB: corrupt" in module.observe()["damaged"]
     with pytest.raises(CommandExecutionError, match="InnoDB: corrupt"):
         module.position()
 
 
-def test_observing_one_that_looks_for_its_cluster(server, monkeypatch):
+def test_observing_one_that_looks_for_its_cluster(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server.active = "activating"
-    monkeypatch.setattr(module, "_started_with", lambda pid: {"uuid": A, "seqno": 7})
+    monkeypatch.setattr(saltern_galera, "started_with", lambda pid: {"uuid": A, "seqno": 7})
     found = module.observe()
     assert (found["service"], found["seqno"]) == ("starting", 7)
 
 
-def test_a_process_that_is_gone_was_started_with_nothing():
-    assert module._started_with(0) is None
+def test_a_process_that_is_gone_was_started_with_nothing() -> None:
+    assert saltern_galera.started_with(0) is None
 
 
-def test_the_check_is_let_in_with_the_password_of_the_model(server):
+def test_the_check_is_let_in_with_the_password_of_the_model(server: FakeServer) -> None:
     server.password = "old"
     assert module.observe()["checkable"] is False
     assert module.admit_check() is True
     assert module.observe()["checkable"] is True
 
 
-def test_the_check_cannot_be_let_in_by_a_server_that_is_down(server):
+def test_the_check_cannot_be_let_in_by_a_server_that_is_down(server: FakeServer) -> None:
     server.active = "inactive"
     with pytest.raises(CommandExecutionError, match="see galera.status"):
         module.admit_check()
 
 
-def test_files(server):
+def test_files(server: FakeServer) -> None:
     assert module.grastate() == {"uuid": A, "seqno": -1, "safe_to_bootstrap": False}
     assert module.gvwstate() is None
     assert module.position() == {"uuid": A, "seqno": 10}
@@ -200,7 +203,7 @@ def test_files(server):
         module.grastate()
 
 
-def test_bootstrap_with_proof(server):
+def test_bootstrap_with_proof(server: FakeServer) -> None:
     server.active = "inactive"
     (server.data / "gvwstate.dat").write_text("view")
     server.password = None
@@ -210,58 +213,60 @@ def test_bootstrap_with_proof(server):
     assert server.password == "check-pw"
 
 
-def test_bootstrap_of_a_member_that_lost_its_majority_needs_no_restart(server):
+def test_bootstrap_of_a_member_that_lost_its_majority_needs_no_restart(server: FakeServer) -> None:
     server.status = "non-Primary"
     module.bootstrap(proof=proof())
     assert "stop" not in server.asked
 
 
 @pytest.mark.parametrize("given", [None, {}])
-def test_bootstrap_without_proof_is_refused(server, given):
+def test_bootstrap_without_proof_is_refused(server: FakeServer, given: Any) -> None:
     server.active = "inactive"
     with pytest.raises(CommandExecutionError, match="nothing is known about ctl2"):
         module.bootstrap(proof=given)
     assert "galera_new_cluster" not in server.asked
 
 
-def test_a_human_may_force_it(server):
+def test_a_human_may_force_it(server: FakeServer) -> None:
     server.active = "inactive"
     assert module.bootstrap(force=True)["healthy"]
 
 
-def test_nobody_may_force_it_beside_a_living_cluster(server, monkeypatch):
+def test_nobody_may_force_it_beside_a_living_cluster(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(CommandExecutionError, match="ctl1 is in a primary component itself"):
         module.bootstrap(force=True)
     server.active = "inactive"
-    monkeypatch.setattr(module, "_serves", lambda address, port: address == "10.0.0.3")
+    monkeypatch.setattr(saltern_galera, "serves", lambda address, port: address == "10.0.0.3")
     with pytest.raises(CommandExecutionError, match=r"10\.0\.0\.3 answers"):
         module.bootstrap(force=True)
 
 
-def test_a_bootstrap_that_fails_says_why(server):
+def test_a_bootstrap_that_fails_says_why(server: FakeServer) -> None:
     server.active, server.comes_up = "inactive", False
     with pytest.raises(CommandExecutionError, match="it may not be safe"):
         module.bootstrap(proof=proof())
 
 
-def test_starting(server):
+def test_starting(server: FakeServer) -> None:
     server.active = "inactive"
     assert module.start()["healthy"]
     assert server.asked[0] == "start"
 
 
-def test_one_that_runs_is_not_started_again(server):
+def test_one_that_runs_is_not_started_again(server: FakeServer) -> None:
     module.start()
     assert server.asked == []
 
 
-def test_a_server_outside_of_any_cluster_is_restarted(server):
+def test_a_server_outside_of_any_cluster_is_restarted(server: FakeServer) -> None:
     server.status = "Disconnected"
     module.start()
     assert server.asked == ["stop", "start"]
 
 
-def test_restarting(server):
+def test_restarting(server: FakeServer) -> None:
     assert module.restart_member()["healthy"]
     assert server.asked == ["stop", "start"]
 
@@ -269,7 +274,9 @@ def test_restarting(server):
 @pytest.mark.parametrize(
     ("facts", "reason"), [({"size": 2}, "only 2 of 3"), ({"rows": "joining"}, "wait for it")]
 )
-def test_restarting_is_refused(server, monkeypatch, facts, reason):
+def test_restarting_is_refused(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, facts: Any, reason: Any
+) -> None:
     server.size = facts.get("size", 3)
     if "rows" in facts:
         rows = {**dict(server.rows()), "wsrep_local_state": "1"}
@@ -279,7 +286,7 @@ def test_restarting_is_refused(server, monkeypatch, facts, reason):
     assert "stop" not in server.asked
 
 
-def test_waiting_ends_with_the_reason(server):
+def test_waiting_ends_with_the_reason(server: FakeServer) -> None:
     with pytest.raises(CommandExecutionError, match="not synced after 0 s.*may not be safe"):
         module.wait_synced(size=4, timeout=0)
     server.active = "failed"
@@ -287,7 +294,7 @@ def test_waiting_ends_with_the_reason(server):
         module.wait_synced()
 
 
-def test_desync(server):
+def test_desync(server: FakeServer) -> None:
     assert module.desync() is True
     assert server.asked[0] == "SET GLOBAL wsrep_desync = ON"
     server.active = "inactive"

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import saltern_haproxy_link
+import saltern_haproxy_traffic
 import support
 from salt.exceptions import CommandExecutionError
-from saltern import haproxy_link
 from saltern.cloud import Cloud
 from saltern.values import endpoint
 
@@ -28,7 +29,7 @@ class FakeHAProxy:
 
     def ask(self, command: str) -> str:
         if not self.answering:
-            raise haproxy_link.NoAnswer("HAProxy does not answer")
+            raise saltern_haproxy_link.NoAnswer("HAProxy does not answer")
         words = command.split()
         if words[:2] == ["set", "server"]:
             backend, server = words[2].split("/")
@@ -91,10 +92,12 @@ def configure_loader_modules(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: pathlib.Path,
 ) -> dict[Any, Any]:
-    monkeypatch.setattr(haproxy_link, "ask", proxy.ask)
-    monkeypatch.setattr(haproxy_link, "probe", lambda p, server: sick.get((p["service"], server)))
-    monkeypatch.setattr(haproxy, "HOLDS", tmp_path / "deep" / "holds.json")
-    monkeypatch.setattr(haproxy, "POLL", 0.001)
+    monkeypatch.setattr(saltern_haproxy_link, "ask", proxy.ask)
+    monkeypatch.setattr(
+        saltern_haproxy_link, "probe", lambda p, server: sick.get((p["service"], server))
+    )
+    monkeypatch.setattr(saltern_haproxy_traffic, "HOLDS", tmp_path / "deep" / "holds.json")
+    monkeypatch.setattr(saltern_haproxy_traffic, "POLL", 0.001)
     return {
         haproxy: {
             "__pillar__": {"cloud": {"values": {"haproxy": values}}},
@@ -126,6 +129,7 @@ def test_a_sick_server_is_named_and_stays_out_the_others_come_in(
 
 
 def test_an_admitted_server_that_haproxy_finds_down_is_named(proxy: FakeHAProxy) -> None:
+    haproxy.admit_services(["keystone"], timeout=1)
     proxy.down.add(("keystone", "ctl3"))
     with pytest.raises(CommandExecutionError, match="keystone/ctl3: HAProxy says DOWN"):
         haproxy.admit_services(["keystone"], timeout=0.01)
@@ -191,7 +195,7 @@ def test_the_last_usable_server_is_kept(proxy: FakeHAProxy, take_out: Callable[[
 
 def test_any_answer_to_a_set_command_is_an_error(proxy: FakeHAProxy) -> None:
     with pytest.raises(CommandExecutionError, match="No such server"):
-        haproxy._set(("nope", "ctl1"), "drain")
+        haproxy._linked(saltern_haproxy_traffic.set_state, ("nope", "ctl1"), "drain")
 
 
 @pytest.mark.parametrize("function", [haproxy.drain, haproxy.maint, haproxy.ready])
@@ -218,7 +222,7 @@ def test_a_socket_that_nobody_serves(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(haproxy_link, "SOCKET", str(tmp_path / "none.sock"))
+    monkeypatch.setattr(saltern_haproxy_link, "SOCKET", str(tmp_path / "none.sock"))
     with pytest.raises(CommandExecutionError, match="journalctl -u haproxy"):
         haproxy.info()
 
@@ -247,11 +251,11 @@ def test_our_own_check_is_the_one_haproxy_makes(
             "vips": ["192.0.2.1"],
             "members": [{"name": "ctl1", "address": "127.0.0.1"}],
         }
-        said = haproxy_link.probe(proxy, "ctl1")
+        said = saltern_haproxy_link.probe(proxy, "ctl1")
         server.shutdown()
     assert (said and said.rpartition("/healthcheck: ")[2]) == reason
     assert asked == [("/healthcheck", "192.0.2.1")]
-    assert "refused" in str(haproxy_link.probe(proxy, "ctl1"))
+    assert "refused" in str(saltern_haproxy_link.probe(proxy, "ctl1"))
 
 
 def test_configuration_compares_what_was_loaded_with_the_file(

@@ -86,7 +86,7 @@ def configure_loader_modules(
     node: FakeNode, pillar: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> dict[Any, Any]:
     monkeypatch.setattr(module, "POLL", (0.001, 0.002))
-    monkeypatch.setattr(module.probes, "ask", node.ask)
+    monkeypatch.setattr(module.saltern_probes, "ask", node.ask)
     return {
         module: {
             "__salt__": {
@@ -180,7 +180,7 @@ def test_a_gate_ends_with_the_last_truth(node: FakeNode) -> None:
 
 def test_a_probe_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.05)
-    monkeypatch.setattr(module.probes, "ask", lambda spec: time.sleep(3))
+    monkeypatch.setattr(module.saltern_probes, "ask", lambda spec: time.sleep(3))
     started = time.monotonic()
     found = module.health(["keystone", "glance"])
     assert time.monotonic() - started < 1
@@ -194,8 +194,8 @@ def test_a_deep_look_reads_with_a_token(monkeypatch: pytest.MonkeyPatch) -> None
         seen.append((url, "glance" in request))
         return "abc", ""
 
-    monkeypatch.setattr(module.probes, "token", token)
-    monkeypatch.setattr(module.probes, "read", lambda spec, token: f"{token} refused")
+    monkeypatch.setattr(module.saltern_probes, "token", token)
+    monkeypatch.setattr(module.saltern_probes, "read", lambda spec, token: f"{token} refused")
     found = module.health(deep=True)
     assert found["glance"]["reason"] == "abc refused"
     assert statuses(found)["keystone"] == "ok"
@@ -206,7 +206,9 @@ def test_a_deep_look_reads_with_a_token(monkeypatch: pytest.MonkeyPatch) -> None
 def test_without_a_token_every_reader_is_down(
     pillar: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.probes, "token", lambda url, request: (None, "it answers 401"))
+    monkeypatch.setattr(
+        module.saltern_probes, "token", lambda url, request: (None, "it answers 401")
+    )
     found = module.health(deep=True)
     assert found["glance"]["reason"] == "no token from http://10.77.0.10:5000: it answers 401"
     pillar["cloud"]["values"] = {}

@@ -78,7 +78,7 @@ def fake(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> FakeMember:
     monkeypatch.setattr(module, "FILES", fake.files)
     monkeypatch.setattr(module, "SOCKETS", {db: f"/nowhere/{db}.ctl" for db in RAFT})
     monkeypatch.setattr(module, "POLL", 0)
-    monkeypatch.setattr(module.probes, "unixctl", fake.unixctl)
+    monkeypatch.setattr(module.saltern_probes, "unixctl", fake.unixctl)
     return fake
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shutil
 from typing import Any
 
 import pytest
+import saltern_probes
+import saltern_rabbitmq
 import support
 from salt.exceptions import CommandExecutionError
 from saltern import rabbitmq_cluster as rabbitmq
@@ -24,6 +27,7 @@ class FakeBroker:
         self.members = list(ALL)
         self.running = list(ALL)
         self.unit: dict[str, Any] = {"active": "active", "restarts": 0, "summary": "active"}
+        self.seed_knows = ALL[1:]
         self.greets = True
         self.critical: list[list[str]] = []
         self.definitions: dict[str, Any] = {"users": [{"name": "guest"}], "queues": []}
@@ -37,7 +41,9 @@ class FakeBroker:
         if command in self.answers:
             return self.answers[command]
         out: Any = ""
-        if command == "cluster_status":
+        if command == "cluster_status" and "--node" in argv:
+            out = {"disk_nodes": self.seed_knows}
+        elif command == "cluster_status":
             out = {"disk_nodes": self.members, "running_nodes": self.running}
         elif command == "export_definitions":
             out = self.definitions
@@ -60,9 +66,12 @@ class FakeBroker:
             if names:
                 said = json.dumps({"queues": [{"name": name} for name in names]})
                 return {"retcode": 69, "stdout": "", "stderr": said}
-        elif command == "forget_cluster_node":
+        elif command == "forget_cluster_node" and "--node" not in argv:
             self.members.remove(argv[3])
         return {"retcode": 0, "stdout": json.dumps(out) if out != "" else "", "stderr": ""}
+
+    def greeting(self, spec: Any) -> str | None:
+        return None if self.greets else "silent"
 
     def show(self, unit: str) -> dict[str, Any]:
         return {unit: dict(self.unit)}
@@ -82,12 +91,12 @@ class FakeBroker:
 
 
 @pytest.fixture
-def broker(monkeypatch, tmp_path) -> FakeBroker:
+def broker(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> FakeBroker:
     fake = FakeBroker()
-    monkeypatch.setattr(module, "_open", lambda port: fake.greets or port == 25672)
-    monkeypatch.setattr(module.probes, "rabbitmq", lambda spec: None if fake.greets else "silent")
-    monkeypatch.setattr(module, "DATA", tmp_path / "mnesia")
-    monkeypatch.setattr(module.shutil, "chown", lambda *args, **kwargs: None)
+    monkeypatch.setattr(saltern_rabbitmq, "is_open", lambda _, port: fake.greets or port == 25672)
+    monkeypatch.setattr(saltern_probes, "rabbitmq", fake.greeting)
+    monkeypatch.setattr(saltern_rabbitmq, "DATA", tmp_path / "mnesia")
+    monkeypatch.setattr(shutil, "chown", lambda *args, **kwargs: None)
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
     (tmp_path / "mnesia/rabbit@ctl1").mkdir(parents=True)
     (tmp_path / "mnesia/rabbit@ctl1/cluster_nodes.config").write_text("")
@@ -95,7 +104,7 @@ def broker(monkeypatch, tmp_path) -> FakeBroker:
 
 
 @pytest.fixture
-def configure_loader_modules(broker):
+def configure_loader_modules(broker: FakeBroker) -> Any:
     def secret(pillar: str, unmask: bool = False) -> str | None:
         # Salt 3008 hands out asterisks to whoever does not ask for the real thing.
         return {"a:b": "hunter2" if unmask else "**********"}.get(pillar)
@@ -116,7 +125,7 @@ def configure_loader_modules(broker):
     }
 
 
-def test_a_running_broker_costs_no_call_of_a_tool(broker):
+def test_a_running_broker_costs_no_call_of_a_tool(broker: FakeBroker) -> None:
     assert module.node_state() == "running"
     assert broker.asked == []
 
@@ -131,7 +140,9 @@ def test_a_running_broker_costs_no_call_of_a_tool(broker):
         ("active", {"retcode": None, "stdout": "", "stderr": ""}, "paused"),
     ],
 )
-def test_states_that_systemd_does_not_know(broker, active, answer, state):
+def test_states_that_systemd_does_not_know(
+    broker: FakeBroker, active: Any, answer: Any, state: Any
+) -> None:
     broker.greets = False
     broker.unit["active"] = active
     if answer:
@@ -139,7 +150,7 @@ def test_states_that_systemd_does_not_know(broker, active, answer, state):
     assert module.node_state() == state
 
 
-def test_observing_a_member(broker):
+def test_observing_a_member(broker: FakeBroker) -> None:
     assert module.observe() == {
         "state": "running",
         "members": ALL,
@@ -149,59 +160,65 @@ def test_observing_a_member(broker):
     }
 
 
-def test_observing_one_that_is_alone_counts_its_queues(broker):
+def test_observing_one_that_is_alone_counts_its_queues(broker: FakeBroker) -> None:
     broker.members = broker.running = [ALL[0]]
     broker.definitions["queues"] = [{}, {}]
     assert module.observe()["queues"] == 2
 
 
-def test_observing_in_a_partition_does_not_fail(broker):
+def test_observing_in_a_partition_does_not_fail(broker: FakeBroker) -> None:
     broker.answers["cluster_status"] = DOWN
     found = module.observe()
     assert (found["state"], found["members"]) == ("running", [])
 
 
-def test_observing_a_stopped_fresh_one(broker, tmp_path):
+def test_observing_a_stopped_member(broker: FakeBroker, tmp_path: pathlib.Path) -> None:
+    broker.greets, broker.unit["active"] = False, "inactive"
+    (tmp_path / "mnesia/rabbit@ctl1/cluster_nodes.config").write_text("{['rabbit@a'],[]}.")
+    assert module.observe()["members"] == ["rabbit@a"]
+
+
+def test_observing_a_stopped_fresh_one(broker: FakeBroker, tmp_path: pathlib.Path) -> None:
     broker.greets, broker.unit["active"] = False, "inactive"
     (tmp_path / "mnesia/rabbit@ctl1/cluster_nodes.config").unlink()
     found = module.observe()
     assert (found["state"], found["fresh"], broker.asked) == ("stopped", True, [])
 
 
-def test_a_failing_tool_says_which_and_what_next(broker):
+def test_a_failing_tool_says_which_and_what_next(broker: FakeBroker) -> None:
     broker.answers["cluster_status"] = DOWN
     with pytest.raises(CommandExecutionError, match="cluster_status: Error: unable.*Next:"):
         module.membership()
 
 
 @pytest.mark.parametrize("call", ["_ask", "_definitions"])
-def test_an_answer_that_is_no_json(broker, call):
+def test_an_answer_that_is_no_json(broker: FakeBroker, call: Any) -> None:
     garbage = {"retcode": 0, "stdout": "hello", "stderr": ""}
     broker.answers.update(cluster_status=garbage, export_definitions=garbage)
     with pytest.raises(CommandExecutionError, match="JSON"):
-        module._definitions() if call == "_definitions" else module.membership()
+        module._broker().definitions() if call == "_definitions" else module.membership()
 
 
-def test_quorum_critical(broker):
+def test_quorum_critical(broker: FakeBroker) -> None:
     assert module.quorum_critical() == []
     broker.answers["check_if_node_is_quorum_critical"] = DOWN
     with pytest.raises(CommandExecutionError, match="cannot be told"):
         module.quorum_critical()
 
 
-def test_queue_health(broker):
+def test_queue_health(broker: FakeBroker) -> None:
     assert [queue["name"] for queue in module.queue_health()["short"]] == ["q"]
     with pytest.raises(CommandExecutionError, match="no vhost nova"):
         module.queue_health("nova")
 
 
-def test_starting_a_stopped_one(broker):
+def test_starting_a_stopped_one(broker: FakeBroker) -> None:
     broker.greets, broker.unit["active"] = False, "inactive"
     assert module.start() == "running"
     assert broker.commands == ["systemctl start"]
 
 
-def test_starting_the_application(broker, monkeypatch):
+def test_starting_the_application(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     broker.greets = False
     broker.answers["eval"] = {"retcode": 0, "stdout": "false", "stderr": ""}
     monkeypatch.setattr(module, "_await_running", lambda timeout: "running")
@@ -209,24 +226,26 @@ def test_starting_the_application(broker, monkeypatch):
     assert broker.commands == ["eval", "start_app"]
 
 
-def test_a_start_that_fails_says_the_state(broker):
+def test_a_start_that_fails_says_the_state(broker: FakeBroker) -> None:
     broker.greets, broker.unit["active"] = False, "failed"
     with pytest.raises(CommandExecutionError, match="stopped, active.*Next"):
         module._await_running(5)
 
 
-def test_restarting_a_member(broker):
+def test_restarting_a_member(broker: FakeBroker) -> None:
     assert module.restart_member()["running"] == ALL
     assert "systemctl restart" in broker.commands
 
 
-def test_a_restart_waits_for_queues_to_find_their_members(broker):
+def test_a_restart_waits_for_queues_to_find_their_members(broker: FakeBroker) -> None:
     broker.critical = [["q1"], []]
     module.restart_member()
     assert broker.commands.count("check_if_node_is_quorum_critical") == 2
 
 
-def test_no_restart_while_queues_depend_on_it(broker, monkeypatch):
+def test_no_restart_while_queues_depend_on_it(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SETTLE", 0)
     broker.critical = [["q1"]] * 9
     with pytest.raises(CommandExecutionError, match="quorum of 1 queues"):
@@ -234,29 +253,35 @@ def test_no_restart_while_queues_depend_on_it(broker, monkeypatch):
     assert "systemctl restart" not in broker.commands
 
 
-def test_no_restart_while_another_is_down(broker):
+def test_no_restart_while_another_is_down(broker: FakeBroker) -> None:
     broker.running = ALL[:2]
     with pytest.raises(CommandExecutionError, match="only 2 of 3"):
         module.restart_member()
     assert "systemctl restart" not in broker.commands
 
 
-def test_a_lone_empty_broker_joins(broker):
-    broker.members = [ALL[0]]
+@pytest.mark.parametrize(
+    ("known", "forget"), [(ALL[1:], []), (ALL, ["forget_cluster_node"])], ids=["new", "wiped"]
+)
+def test_a_lone_empty_broker_joins(broker: FakeBroker, known: Any, forget: Any) -> None:
+    broker.members, broker.seed_knows = [ALL[0]], known
     module.join("rabbit@ctl2")
-    steps = [c for c in broker.commands if c in ("stop_app", "reset", "join_cluster", "start_app")]
-    assert steps == ["stop_app", "reset", "join_cluster", "start_app"]
+    reads = ("cluster_status", "export_definitions")
+    steps = [command for command in broker.commands if command not in reads]
+    assert steps == ["stop_app", "reset", *forget, "join_cluster", "start_app"]
 
 
 @pytest.mark.parametrize(("members", "queues"), [(ALL, []), (ALL[:1], [{}])])
-def test_a_broker_with_something_to_lose_is_never_reset(broker, members, queues):
+def test_a_broker_with_something_to_lose_is_never_reset(
+    broker: FakeBroker, members: Any, queues: Any
+) -> None:
     broker.members, broker.definitions["queues"] = list(members), queues
-    with pytest.raises(CommandExecutionError, match="not joining"):
+    with pytest.raises(CommandExecutionError, match="not resetting"):
         module.join("rabbit@ctl2")
     assert "stop_app" not in broker.commands
 
 
-def test_forgetting_one_that_is_gone(broker):
+def test_forgetting_one_that_is_gone(broker: FakeBroker) -> None:
     broker.running = ALL[:2]
     assert ALL[2] not in module.forget(ALL[2])["members"]
 
@@ -269,21 +294,23 @@ def test_forgetting_one_that_is_gone(broker):
         (ALL[2], ALL[:1], "only .* run"),
     ],
 )
-def test_forgetting_is_refused(broker, node, running, reason):
+def test_forgetting_is_refused(broker: FakeBroker, node: Any, running: Any, reason: Any) -> None:
     broker.running = list(running)
     with pytest.raises(CommandExecutionError, match=reason):
         module.forget(node)
     assert "forget_cluster_node" not in broker.commands
 
 
-def test_growing(broker):
+def test_growing(broker: FakeBroker) -> None:
     assert module.grow(ALL[2]) is True
     assert ("grow", ALL[2], "all") in broker.asked
     with pytest.raises(CommandExecutionError, match="does not run"):
         module.grow("rabbit@x")
 
 
-def test_the_account_is_made_with_the_real_password_that_no_command_line_shows(broker):
+def test_the_account_is_made_with_the_real_password_that_no_command_line_shows(
+    broker: FakeBroker,
+) -> None:
     assert module.access("openstack", "openstack", "a:b")["password"] == "another"
     assert module.set_access("openstack", "openstack", "a:b") is True
     found = module.access("openstack", "openstack", "a:b")
@@ -297,13 +324,13 @@ def test_the_account_is_made_with_the_real_password_that_no_command_line_shows(b
     assert "hunter2" not in str(broker.asked)
 
 
-def test_an_import_that_never_arrives(broker, monkeypatch):
-    monkeypatch.setattr(module, "CALL", -1)
+def test_an_import_that_never_arrives(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saltern_rabbitmq, "CALL", -1)
     broker.answers["import_definitions"] = {"retcode": 0, "stdout": "", "stderr": ""}
     with pytest.raises(CommandExecutionError, match="did not import openstack"):
         module.set_access("openstack", "openstack", "a:b")
 
 
-def test_no_password_in_the_pillar(broker):
+def test_no_password_in_the_pillar(broker: FakeBroker) -> None:
     with pytest.raises(CommandExecutionError, match="no password at pillar a:c"):
         module.access("openstack", "openstack", "a:c")

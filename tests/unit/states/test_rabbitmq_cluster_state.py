@@ -47,12 +47,12 @@ def broker() -> FakeBroker:
 
 
 @pytest.fixture(params=[False, True], ids=["real", "test=True"])
-def testmode(request):
+def testmode(request: Any) -> Any:
     return request.param
 
 
 @pytest.fixture
-def configure_loader_modules(broker, testmode):
+def configure_loader_modules(broker: FakeBroker, testmode: bool) -> Any:
     return {
         state: {
             "__opts__": {"test": testmode},
@@ -73,31 +73,31 @@ def apply() -> dict[str, Any]:
     return result
 
 
-def test_the_account_is_made_once(broker, testmode):
+def test_the_account_is_made_once(broker: FakeBroker, testmode: bool) -> None:
     ret = apply()
     assert ret["result"] is (None if testmode else True)
     assert set(ret["changes"]) == {"guest", "user", "password"}
     assert broker.told == (0 if testmode else 1)
 
 
-def test_what_is_right_is_left_alone(broker, testmode):
+def test_what_is_right_is_left_alone(broker: FakeBroker, testmode: bool) -> None:
     broker.facts = dict(WANTED)
     assert (apply()["changes"], broker.told) == ({}, 0)
 
 
-def test_a_rotated_secret_is_noticed(broker, testmode):
+def test_a_rotated_secret_is_noticed(broker: FakeBroker, testmode: bool) -> None:
     broker.facts = {**WANTED, "password": "another"}
     assert apply()["changes"] == {"password": {"old": "another", "new": "as specified"}}
     assert broker.told == (0 if testmode else 1)
 
 
-def test_a_broker_that_is_down_is_reported_not_raised(broker, testmode):
+def test_a_broker_that_is_down_is_reported_not_raised(broker: FakeBroker, testmode: bool) -> None:
     broker.down = True
     ret = apply()
     assert ret["result"] is False and "nodedown" in ret["comment"] and not ret["changes"]
 
 
-def test_it_loads_where_the_module_does(testmode, monkeypatch):
+def test_it_loads_where_the_module_does(testmode: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert state.__virtual__() == "rabbitmq_cluster"
     monkeypatch.setattr(state, "__salt__", {})
     assert state.__virtual__()[0] is False

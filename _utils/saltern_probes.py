@@ -1,14 +1,13 @@
 """Ask one copy of a service whether it works: sockets with short timeouts, and nothing to fork.
 
 Each probe returns ``None`` when the service answers as it should, or the reason why it does not. A
-:class:`Degraded` reason means: it answers, but not all is well.
+:class:`saltern.health.Degraded` reason means: it answers, but not all is well.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
-import re
 import socket
 import struct
 import urllib.parse
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from saltern import ovn
+from saltern.health import Degraded
 
 #: Seconds for any one network step. A healthy service answers within hundredths.
 TIMEOUT = 2.0
@@ -24,16 +24,7 @@ TIMEOUT = 2.0
 #: Seconds for a request that passes database and cache.
 DEEP_TIMEOUT = 10.0
 
-#: Milliseconds without a word after which a raft leader's follower is missing.
-RAFT_SILENCE = 10_000
-
 Spec = Mapping[str, Any]
-
-
-class Degraded(str):
-    """A reason that does not make the service useless."""
-
-    __slots__ = ()
 
 
 def http_get(spec: Spec) -> str | None:
@@ -91,31 +82,11 @@ def ovn_central(spec: Spec) -> str | None:
     worst: str | None = None
     for name, path in OVN_SOCKETS.items():
         database = ovn.DATABASES[name]
-        reason = raft(unixctl(path, "cluster/status", database), len(spec.get("members", ())))
+        reason = ovn.raft(unixctl(path, "cluster/status", database), len(spec.get("members", ())))
         if reason and not isinstance(reason, Degraded):
             return f"{database}: {reason}"
         worst = Degraded(f"{database}: {reason}") if reason else worst
     return worst
-
-
-def raft(text: str, members: int) -> str | None:
-    """What ``cluster/status`` of one database means when ``members`` should be in the cluster."""
-    status = ovn.parse_status(text)
-    if status["status"] != "cluster member":
-        return f"no member of a cluster ({status['status']})"
-    if status["leader"] is None:
-        return f"no leader (it is a {status['role']})"
-    if len(status["servers"]) < members:
-        return Degraded(f"{len(status['servers'])} of {members} members in the cluster")
-    if status["role"] == "leader":  # the others hear from the leader only
-        silent = [
-            name
-            for name, at in re.findall(r"^ +(\w+) \(.*last msg (\d+) ms ago", text, re.MULTILINE)
-            if int(at) > RAFT_SILENCE
-        ]
-        if silent:
-            return Degraded(f"the leader hears nothing from {', '.join(silent)}")
-    return None
 
 
 def ovn_controller(spec: Spec) -> str | None:

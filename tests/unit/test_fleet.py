@@ -1,0 +1,140 @@
+"""Jobs on minions: who answered, who will never answer, and how that is told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import saltern_fleet
+from salt.exceptions import SaltClientError
+from saltern.fleet import NO_ANSWER, Answer
+
+
+class FakeMaster:
+    """A bus with the given returns on it, and a client that knows which jobs still run."""
+
+    def __init__(self, *events: dict[str, Any] | None) -> None:
+        self.events = list(events)
+        self.running: dict[str, Any] = {}
+        self.cached: dict[str, Any] = {}
+        self.job: dict[str, Any] = {"jid": "1"}
+        self.refuses = ""
+        self.jobs: list[tuple[Any, ...]] = []
+
+    def __enter__(self) -> FakeMaster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def subscribe(self, tag: str) -> None:
+        assert "salt/job/1/ret/".startswith(tag)
+
+    def get_event(self, wait: float, tag: str, match_type: str) -> dict[str, Any] | None:
+        assert (tag, match_type) == ("salt/job/1/ret/", "startswith") and wait > 0
+        return self.events.pop(0) if self.events else None
+
+    def run_job(self, nodes: list[str], function: str, **kwargs: Any) -> dict[str, Any]:
+        if self.refuses:
+            raise SaltClientError(self.refuses)
+        self.jobs.append((nodes, function, kwargs["kwarg"]))
+        return self.job
+
+    def cmd(self, nodes: list[str], function: str, arg: list[str], **_: Any) -> dict[str, Any]:
+        if self.refuses:
+            raise SaltClientError(self.refuses)
+        assert (function, arg) == ("saltutil.find_job", ["1"])
+        return {node: said for node, said in self.running.items() if node in nodes}
+
+    def get_cache_returns(self, jid: str) -> dict[str, Any]:
+        return self.cached
+
+
+@pytest.fixture
+def master(monkeypatch: pytest.MonkeyPatch) -> FakeMaster:
+    fake = FakeMaster()
+    monkeypatch.setattr(saltern_fleet.salt.client, "LocalClient", lambda mopts: fake)  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        saltern_fleet.salt.utils.event,  # type: ignore[attr-defined]
+        "get_master_event",
+        lambda opts, path, listen: fake,
+    )
+    monkeypatch.setattr(saltern_fleet, "FIRST_LOOK", 0)
+    monkeypatch.setattr(saltern_fleet, "LOOK_EVERY", 0)
+    return fake
+
+
+def returned(node: str, value: Any, **more: Any) -> dict[str, Any]:
+    return {"id": node, "return": value, **more}
+
+
+def call(master: FakeMaster, *nodes: str, timeout: float = 5) -> dict[str, Answer]:
+    fleet = saltern_fleet.SaltFleet("/nonexistent/master")
+    return fleet.call(nodes, "unit.pending", timeout=timeout, kwargs={"a": 1})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("event", "answer"),
+    [
+        ({"return": {}, "retcode": 0}, Answer(True, {})),
+        ({"return": {"x": {"result": 0}}, "retcode": 2}, Answer(True, {"x": {"result": 0}})),
+        ({"return": ["SLS x is not there"], "retcode": 1}, Answer(True, ["SLS x is not there"])),
+        ({"return": "ERROR: no", "retcode": 1}, Answer(False, "ERROR: no")),
+        ({"return": "a word", "retcode": 0}, Answer(True, "a word")),
+        ({"return": "a word"}, Answer(True, "a word")),
+        ({"return": None, "retcode": 0}, Answer(True, None)),
+    ],
+)  # fmt: skip
+def test_what_a_return_means(event: dict[str, Any], answer: Answer) -> None:
+    assert saltern_fleet._answer(event) == answer
+
+
+def test_answers_of_our_nodes_to_our_job(master: FakeMaster) -> None:
+    master.running = {"a": {"jid": "1"}, "b": {"jid": "1"}}
+    master.events = [returned("a", 1), returned("stranger", 9), None, returned("b", 2)]
+    assert call(master, "a", "b") == {"a": Answer(True, 1), "b": Answer(True, 2)}
+    assert master.jobs == [(["a", "b"], "unit.pending", {"a": 1})]
+
+
+def test_a_node_that_does_not_answer_is_not_waited_for(master: FakeMaster) -> None:
+    master.events = [returned("a", 1)]
+    master.running = {"b": False}
+    assert call(master, "a", "b", "c", timeout=600) == {
+        "a": Answer(True, 1),
+        "b": Answer(False, NO_ANSWER),
+        "c": Answer(False, NO_ANSWER),
+    }
+
+
+def test_a_return_that_the_bus_lost_is_found(master: FakeMaster) -> None:
+    master.running = {"a": {}, "b": {"jid": "1"}}
+    master.cached = {"a": {"ret": "ERROR: no", "retcode": 1}, "b": {"ret": "another job's"}}
+    master.events = [None, returned("b", 2)]
+    assert call(master, "a", "b") == {"a": Answer(False, "ERROR: no"), "b": Answer(True, 2)}
+
+
+def test_a_job_that_hangs_has_an_end(master: FakeMaster) -> None:
+    master.running = {"a": {"jid": "1"}}
+    [answer] = call(master, "a", timeout=0.05).values()
+    assert answer == Answer(False, "unit.pending did not end within 0.05 s")
+
+
+def test_a_master_that_is_too_busy_to_be_asked_says_nothing_about_nodes(
+    master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master.events = [None, returned("a", 1)]
+
+    def cmd(*args: Any, **kwargs: Any) -> Any:
+        raise SaltClientError("busy")
+
+    monkeypatch.setattr(master, "cmd", cmd)
+    assert call(master, "a") == {"a": Answer(True, 1)}
+
+
+@pytest.mark.parametrize(("job", "refuses"), [({}, ""), ({"jid": "1"}, "no authority")])
+def test_a_job_that_the_master_does_not_take(
+    master: FakeMaster, job: dict[str, Any], refuses: str
+) -> None:
+    master.job, master.refuses = job, refuses
+    [answer] = call(master, "a").values()
+    assert not answer.ok and "the master took no job" in answer.value
