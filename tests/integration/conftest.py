@@ -171,6 +171,9 @@ def site(salt_factories: Any, salt_home: pathlib.Path) -> Iterator[Site]:
             stack.enter_context(started)
         stubs = pathlib.Path(master.config["file_roots"]["base"][0])
         ready = Site(root, stubs, master, minions)
-        for node in minions:
-            ready.call(node, "saltutil.sync_all", refresh=True)
+        probe = stubs / "_modules/loading_probe.py"
+        probe.parent.mkdir()
+        shutil.copy(pathlib.Path(__file__).with_name("loading_probe.py"), probe)
+        list(pool.map(lambda node: ready.call(node, "saltutil.sync_all", refresh=True), minions))
         yield ready
+        list(pool.map(lambda minion: minion.terminate(), minions.values()))

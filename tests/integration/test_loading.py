@@ -8,11 +8,7 @@ from typing import Any
 
 import pytest
 import support
-import yaml
-from integration.conftest import STRANGER, Site
-
-#: These work on the master alone: minions hold the file but nothing asks for it there.
-MASTER_STATES = {"cloud_operation"}
+from integration.conftest import NODES, STRANGER, Site
 
 
 def files(folder: str) -> dict[str, pathlib.Path]:
@@ -28,8 +24,9 @@ def virtual_name(path: pathlib.Path) -> str:
 
 
 def functions(path: pathlib.Path) -> list[str]:
+    """Public names; ``reload_`` is called so to leave Python's own alone, and shown as reload."""
     return [
-        node.name
+        node.name.rstrip("_")
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
     ]
@@ -46,61 +43,39 @@ def reasons(path: pathlib.Path) -> list[str]:
     ]
 
 
-def is_documented(said: Any, path: pathlib.Path) -> bool:
-    return any(reason in str(said) for reason in reasons(path))
+def unloaded(site: Site, node: str, kind: str) -> dict[str, dict[str, Any]]:
+    """Files of ours that ``node`` did not load whole, and why."""
+    folder = files(f"_{kind}")
+    wanted = {name: functions(path) for name, path in folder.items()}
+    found: dict[str, dict[str, Any]] = site.call(node, "loading_probe.judge", kind, wanted)
+    return found
 
 
-def unloaded(site: Site, node: str) -> set[str]:
-    """Names of our execution modules that ``node`` did not load."""
-    return set(files("_modules")) - set(site.call(node, "sys.list_modules"))
-
-
-def test_execution_modules(site: Site) -> None:
-    ours, missing = files("_modules"), unloaded(site, "ctl1")
+@pytest.mark.parametrize("node", [*NODES, STRANGER])
+@pytest.mark.parametrize("kind", ["modules", "states"])
+def test_a_minion_loads_every_file_or_says_why_not(site: Site, kind: str, node: str) -> None:
+    folder, missing = files(f"_{kind}"), unloaded(site, node, kind)
     assert "openstack" not in missing
-    said = {name: site.call("ctl1", f"{name}.{functions(ours[name])[0]}") for name in missing}
-    assert not {name: text for name, text in said.items() if not is_documented(text, ours[name])}
-
-
-@pytest.mark.parametrize("node", ["cmp1", STRANGER])
-def test_what_loads_depends_on_the_machine_and_not_on_the_role(site: Site, node: str) -> None:
-    assert unloaded(site, node) == unloaded(site, "ctl1")
-
-
-def test_a_loaded_module_shows_all_its_functions(site: Site) -> None:
-    shown = set(site.call("ctl1", "sys.list_functions"))
-    loaded = {name.partition(".")[0] for name in shown}
-    wanted = {
-        f"{name}.{function}"
-        for name, path in files("_modules").items()
-        if name in loaded
-        for function in functions(path)
+    assert "cloud_operation" not in missing
+    unexplained = {
+        name: said
+        for name, said in missing.items()
+        if said["functions"] != functions(folder[name])
+        or not any(reason in said["reason"] for reason in reasons(folder[name]))
     }
-    assert not {name for name in wanted if name.rstrip("_") not in shown and name not in shown}
+    assert not unexplained
 
 
-def test_states(site: Site) -> None:
-    ours = files("_states")
-    loaded = set(site.call("ctl1", "sys.list_state_modules"))
-    missing = {name: path for name, path in ours.items() if name not in loaded}
-    assert {"cloud_operation", "hosts_file"} <= loaded
-    asking: dict[str, Any] = {
-        f"try {name}": {f"{name}.{functions(path)[0]}": []} for name, path in missing.items()
-    }
-    (site.stubs / "asking.sls").write_text(yaml.safe_dump(asking))
-    said = site.call("ctl1", "state.sls", "asking", test=True)
-    assert not [name for name, path in missing.items() if not is_documented(said, path)], said
+def test_what_does_not_exist_is_not_found(site: Site) -> None:
+    """Or the test above could not fail."""
+    said = site.call("ctl1", "loading_probe.judge", "modules", {"nova": ["no_such_thing"]})
+    assert said["nova"]["functions"] == ["no_such_thing"]
 
 
 def test_runners(site: Site) -> None:
     for name, path in files("_runners").items():
         shown = site.run("--doc", name).stdout
         assert not [f for f in functions(path) if f"{name}.{f}:" not in shown]
-
-
-def test_the_master_has_the_states_of_its_orchestrations(site: Site) -> None:
-    shown = site.run("salt.cmd", "sys.list_state_modules", "--out=yaml").stdout
-    assert {f"- {name}" for name in MASTER_STATES} <= set(shown.splitlines())
 
 
 def test_minions_fetch_states_and_nothing_else(site: Site) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from labkit import commands, nodes, watch
+from labkit import apis, commands, nodes, watch
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults]
 
@@ -16,6 +16,9 @@ STEADY = 10  # seconds without a failure that count as being back
 @pytest.mark.parametrize("node", ["lb1", "ctl1", "ctl2", "ctl3"])
 def test_every_api_survives_the_loss_of(node: str, deployed: None, members: list[str]) -> None:
     commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
+    endpoints = [name for name in members if "endpoint" in apis.model()["nodes"][name]["roles"]]
+    if node in endpoints:
+        nodes.give_vips(node, endpoints, apis.vip())
     nodes.wait_healthy(members)
     with watch.watching() as seen:
         commands.wait_for("a first answer of every API", lambda: all(seen.samples.values()), 30)

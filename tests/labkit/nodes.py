@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from lab import podman, proc, shape
 from labkit import commands
 
+HANDOVER = 15  # seconds
 CLOUD_SETTLES = 240  # seconds until a node that was powered on must be whole again
 
 
@@ -68,6 +69,24 @@ def stopped(node: str, *names: str) -> Iterator[None]:
         yield
     finally:
         podman.inside(node, "systemctl", "start", *names)
+
+
+def give_vips(node: str, endpoints: Sequence[str], address: str) -> None:
+    """Have ``node`` hold the virtual addresses, of which ``address`` is one.
+
+    Who holds them keeps them, so without this a cut of ``node`` may be of a machine that is idle.
+    """
+
+    def holds(machine: str) -> bool:
+        return f" {address}/" in podman.inside(machine, "ip", "-oneline", "-4", "address")
+
+    if not holds(node):
+        with ExitStack() as stack:
+            for other in endpoints:
+                if other != node:
+                    stack.enter_context(stopped(other, "keepalived"))
+            commands.wait_for(f"{node} to hold {address}", lambda: holds(node), HANDOVER)
+    assert holds(node), f"{node} does not keep {address}"
 
 
 def cut_power(node: str) -> None:
