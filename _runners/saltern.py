@@ -141,7 +141,15 @@ def rotate_fernet_keys():
     """
     nodes = _cloud().nodes_running("keystone")
     fleet = _fleet()
-    missing = failures(fleet.call(nodes, "test.ping", timeout=10, kwargs={}), "before rotating")
+    answers = fleet.call(
+        nodes, "openstack.health", timeout=HEALTH_TIMEOUT, kwargs={"services": ["keystone"]}
+    )
+    missing = failures(answers, "before rotating") + [
+        f"{node}: before rotating: keystone is {state['status']}: {state['reason']}"
+        for node, answer in sorted(answers.items())
+        for state in (answer.value.values() if answer.ok else ())
+        if state["status"] != "ok"
+    ]
     if missing:
         raise SaltRunnerError("; ".join(missing))
     _store().replace_secret(

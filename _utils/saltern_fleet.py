@@ -7,7 +7,7 @@ that hangs on a live minion, and leaves out, rather than names, the nodes that d
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import salt.client
@@ -17,12 +17,12 @@ from salt.exceptions import SaltException
 from saltern.fleet import NO_ANSWER, Answer
 
 #: Seconds of silence after which the silent nodes are asked whether the job still runs there.
-FIRST_LOOK = 8
+FIRST_LOOK = 6
 LOOK_EVERY = 15
 #: Seconds that the master has to take a job.
 PUBLISH_TIMEOUT = 30
-#: Seconds that a node has to answer that question.
-PRESENCE_TIMEOUT = 5
+#: Seconds that a node has to answer that question; busy ones need a few.
+PRESENCE_TIMEOUT = 10
 
 
 class SaltFleet:
@@ -49,14 +49,7 @@ class SaltFleet:
         ):
             bus.subscribe("salt/job/")
             try:
-                jid = client.run_job(
-                    list(nodes),
-                    function,
-                    kwarg=dict(kwargs),
-                    tgt_type="list",
-                    timeout=PUBLISH_TIMEOUT,
-                    listen=True,
-                )["jid"]
+                jid = _publish(client, nodes, function, kwarg=dict(kwargs))
             except (SaltException, KeyError) as exc:
                 reason = f"the master took no job: {exc}; see journalctl -u salt-master"
                 return dict.fromkeys(nodes, Answer(False, reason))
@@ -70,31 +63,41 @@ class SaltFleet:
                 if event and event.get("id") in nodes:
                     answers[event["id"]] = _answer(event)
                 elif time.monotonic() >= look:
-                    answers.update(self._look(client, jid, set(nodes) - answers.keys()))
+                    answers.update(_look(client, bus, jid, set(nodes) - answers.keys()))
                     look = time.monotonic() + LOOK_EVERY
         late = Answer(False, f"{function} did not end within {timeout} s")
         return {node: answers.get(node, late) for node in nodes}
 
-    def _look(self, client: Any, jid: str, silent: set[str]) -> dict[str, Answer]:
-        """Answers for the silent nodes of job ``jid`` that will never give one themselves."""
-        try:
-            running = client.cmd(
-                sorted(silent),
-                "saltutil.find_job",
-                [jid],
-                tgt_type="list",
-                timeout=PRESENCE_TIMEOUT,
-            )
-        except SaltException:
-            return {}  # the master is too busy to be asked: that says nothing about the nodes
-        settled = {
-            node: Answer(False, NO_ANSWER) for node in silent if not _is_answer(running.get(node))
-        }
-        ended = {node for node in silent if running.get(node) == {}}
-        for node, ret in client.get_cache_returns(jid).items() if ended else ():
-            if node in ended:  # its event was lost on the bus, its return was not
-                settled[node] = _answer({"return": ret["ret"], **ret})
-        return settled
+
+def _publish(client: Any, nodes: Iterable[str], function: str, **how: Any) -> str:
+    """Job id of ``function`` on ``nodes``."""
+    job = client.run_job(
+        sorted(nodes), function, tgt_type="list", timeout=PUBLISH_TIMEOUT, listen=True, **how
+    )
+    return str(job["jid"])
+
+
+def _look(client: Any, bus: Any, jid: str, silent: set[str]) -> dict[str, Answer]:
+    """Answers for the silent nodes of job ``jid`` that will never give one themselves."""
+    try:
+        question = _publish(client, silent, "saltutil.find_job", arg=[jid])
+    except (SaltException, KeyError):
+        return {}  # the master is too busy to be asked: that says nothing about the nodes
+    running: dict[str, Any] = {}
+    deadline = time.monotonic() + PRESENCE_TIMEOUT
+    while len(running) < len(silent) and (left := deadline - time.monotonic()) > 0:
+        # Returns of the job itself that come in meanwhile are kept by the bus for the next look.
+        event = bus.get_event(wait=left, tag=f"salt/job/{question}/ret/", match_type="startswith")
+        if event and event.get("id") in silent:
+            running[event["id"]] = event["return"]
+    settled = {
+        node: Answer(False, NO_ANSWER) for node in silent if not _is_answer(running.get(node))
+    }
+    ended = {node for node in silent if running.get(node) == {}}
+    for node, ret in client.get_cache_returns(jid).items() if ended else ():
+        if node in ended:  # its event was lost on the bus, its return was not
+            settled[node] = _answer({"return": ret["ret"], **ret})
+    return settled
 
 
 def _is_answer(found: Any) -> bool:

@@ -16,9 +16,11 @@ class FakeMaster:
     def __init__(self, *events: dict[str, Any] | None) -> None:
         self.events = list(events)
         self.running: dict[str, Any] = {}
+        self.looks: list[dict[str, Any] | None] = []
         self.cached: dict[str, Any] = {}
         self.job: dict[str, Any] = {"jid": "1"}
         self.refuses = ""
+        self.refuses_looks = False
         self.jobs: list[tuple[Any, ...]] = []
 
     def __enter__(self) -> FakeMaster:
@@ -31,20 +33,21 @@ class FakeMaster:
         assert "salt/job/1/ret/".startswith(tag)
 
     def get_event(self, wait: float, tag: str, match_type: str) -> dict[str, Any] | None:
-        assert (tag, match_type) == ("salt/job/1/ret/", "startswith") and wait > 0
-        return self.events.pop(0) if self.events else None
+        assert match_type == "startswith" and wait > 0
+        queue = {"salt/job/1/ret/": self.events, "salt/job/2/ret/": self.looks}[tag]
+        return queue.pop(0) if queue else None
 
-    def run_job(self, nodes: list[str], function: str, **kwargs: Any) -> dict[str, Any]:
+    def run_job(self, nodes: list[str], function: str, **how: Any) -> dict[str, Any]:
         if self.refuses:
             raise SaltClientError(self.refuses)
-        self.jobs.append((nodes, function, kwargs["kwarg"]))
-        return self.job
-
-    def cmd(self, nodes: list[str], function: str, arg: list[str], **_: Any) -> dict[str, Any]:
-        if self.refuses:
-            raise SaltClientError(self.refuses)
-        assert (function, arg) == ("saltutil.find_job", ["1"])
-        return {node: said for node, said in self.running.items() if node in nodes}
+        if function != "saltutil.find_job":
+            self.jobs.append((nodes, function, how["kwarg"]))
+            return self.job
+        if self.refuses_looks:
+            raise SaltClientError("busy")
+        assert how["arg"] == ["1"]
+        self.looks = [returned(n, said) for n, said in self.running.items() if n in nodes]
+        return {"jid": "2"}
 
     def get_cache_returns(self, jid: str) -> dict[str, Any]:
         return self.cached
@@ -61,6 +64,7 @@ def master(monkeypatch: pytest.MonkeyPatch) -> FakeMaster:
     )
     monkeypatch.setattr(saltern_fleet, "FIRST_LOOK", 0)
     monkeypatch.setattr(saltern_fleet, "LOOK_EVERY", 0)
+    monkeypatch.setattr(saltern_fleet, "PRESENCE_TIMEOUT", 0.02)
     return fake
 
 
@@ -120,14 +124,10 @@ def test_a_job_that_hangs_has_an_end(master: FakeMaster) -> None:
 
 
 def test_a_master_that_is_too_busy_to_be_asked_says_nothing_about_nodes(
-    master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+    master: FakeMaster,
 ) -> None:
     master.events = [None, returned("a", 1)]
-
-    def cmd(*args: Any, **kwargs: Any) -> Any:
-        raise SaltClientError("busy")
-
-    monkeypatch.setattr(master, "cmd", cmd)
+    master.refuses_looks = True
     assert call(master, "a") == {"a": Answer(True, 1)}
 
 

@@ -100,15 +100,24 @@ def test_rotating_hands_new_keys_to_every_keystone(root: pathlib.Path, fleet: Fa
     assert runner.rotate_fernet_keys() == dict.fromkeys(nodes, "rotated")
     assert fernet_keys(root) != before
     assert [asked[:2] for asked in fleet.asked] == [
-        ("test.ping", tuple(nodes)),
+        ("openstack.health", tuple(nodes)),
         ("state.sls", tuple(nodes)),
     ]
 
 
 def test_no_rotation_while_a_keystone_is_away(root: pathlib.Path, fleet: FakeFleet) -> None:
     before = fernet_keys(root)
-    fleet.handlers["test.ping"] = fails("did not answer")
+    fleet.handlers["openstack.health"] = fails("did not answer")
     with pytest.raises(SaltRunnerError, match="before rotating: did not answer"):
+        runner.rotate_fernet_keys()
+    assert fernet_keys(root) == before
+
+
+def test_no_rotation_while_a_keystone_is_ill(root: pathlib.Path, fleet: FakeFleet) -> None:
+    before = fernet_keys(root)
+    down = {"keystone": {"status": "down", "reason": "HTTP 503"}}
+    fleet.handlers["openstack.health"] = lambda node, kwargs: down
+    with pytest.raises(SaltRunnerError, match="keystone is down: HTTP 503"):
         runner.rotate_fernet_keys()
     assert fernet_keys(root) == before
 
