@@ -7,11 +7,18 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from lab import demo, image, keys, machines, podman, preflight, proc, runtime, saltside
+from lab import demo, image, keys, machines, podman, preflight, proc, runtime, saltside, sources
 from lab.model import MANAGEMENT, MASTER, ModelError
 from lab.progress import Steps, console
 
-ERRORS = (ModelError, keys.KeyMismatch, saltside.NotReady, proc.CommandError, demo.StepFailed)
+ERRORS = (
+    ModelError,
+    keys.KeyMismatch,
+    saltside.NotReady,
+    proc.CommandError,
+    demo.StepFailed,
+    sources.NoMirror,
+)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -114,7 +114,7 @@ def _forget_old_layers(log: str) -> None:
 def _prepare() -> dict[str, str]:
     """Write what the build must know of this host; returns the pip directories to mount."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    archive, security, keyring = sources.debian(_host_sources(), _codename())
+    archive, security, keyring = sources.debian(_host_sources(), _codename(), _default_archive)
     archive = os.environ.get("SALTERN_DEBIAN_MIRROR", archive)
     shutil.copyfile(keyring or KEYRING, BUILD / "keyring.gpg")
     for name, place in (
@@ -144,6 +144,12 @@ def _prepare() -> dict[str, str]:
             parents=True, exist_ok=True
         )
     return {here: there for here, there in configured.mounts.items() if pathlib.Path(here).is_dir()}
+
+
+def _default_archive() -> str:
+    program = shutil.which("mmdebstrap")
+    text = pathlib.Path(program).read_text(encoding="utf-8") if program else ""
+    return os.environ.get("SALTERN_DEBIAN_MIRROR") or sources.default_archive(text)
 
 
 def _host_sources() -> list[sources.Source]:

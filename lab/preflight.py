@@ -24,7 +24,6 @@ MEMORY = 11 * GIB  # measured: about 9 GiB with the cloud idle, more while it is
 BUILD_DISK = 14 * GIB  # image, layers in the making, package cache, what the nodes write
 RUN_DISK = 6 * GIB
 PYTHON = (3, 11)
-PYTHON_INDEX = "https://pypi.org/simple/"  # what pip asks when nobody says otherwise
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,8 @@ def _unreachable() -> list[str]:
     sites = sorted({site for site in listed.stdout.split() if site.startswith("http")})[:3]
     command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
     configured = subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    index = os.environ.get("PIP_INDEX_URL") or configured or PYTHON_INDEX
+    # pip's own default index is not asked here: pip says so itself when it cannot be reached.
+    index = os.environ.get("PIP_INDEX_URL") or configured
     if index.startswith("http"):
         sites.append(index)
     found = []

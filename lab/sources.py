@@ -9,11 +9,8 @@ from __future__ import annotations
 import pathlib
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-
-# What mmdebstrap takes as well when nobody says otherwise. For hosts that are not Debian.
-DEFAULT = ("http://deb.debian.org/debian", "http://deb.debian.org/debian-security")
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,27 @@ def parse(text: str, deb822: bool) -> Iterator[Source]:
             yield Source(match["uri"], (match["suite"],), options.get("signed-by", ""))
 
 
-def debian(sources: Iterable[Source], codename: str) -> tuple[str, str, str]:
-    """The host's Debian mirror: (archive, security, keyring).
+class NoMirror(LookupError):
+    """Nobody says where Debian's packages are; the message says how to."""
+
+
+def default_archive(mmdebstrap: str) -> str:
+    """The mirror that mmdebstrap takes when nobody names one, out of its own program text.
+
+    For hosts that are not Debian: their apt sources name no Debian mirror.
+
+    :raises NoMirror: when the text names none.
+    """
+    found = re.search(r"""\$mirror\s*=\s*['"](https?://[^'"]+)['"]""", mmdebstrap)
+    if not found:
+        raise NoMirror("no Debian mirror is known here; name one in SALTERN_DEBIAN_MIRROR")
+    return found[1].rstrip("/")
+
+
+def debian(
+    sources: Iterable[Source], codename: str, default: Callable[[], str]
+) -> tuple[str, str, str]:
+    """The host's Debian mirror: (archive, security, keyring); ``default`` where it has none.
 
     ``codename`` is the host's own release (empty: not Debian), by which its Debian sources are told
     from other people's; the same mirrors have the release that the nodes run.
@@ -61,7 +77,8 @@ def debian(sources: Iterable[Source], codename: str) -> tuple[str, str, str]:
         elif codename and f"{codename}-security" in source.suites:
             security = security or source.uri
     if not archive:
-        return (*DEFAULT, "")
+        archive = default()
+        return archive, f"{archive}-security", ""
     return archive, security, keyring if keyring.startswith("/") else ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lab import sources
 
 ONE_LINE = """
@@ -30,25 +32,38 @@ Suites: bookworm-security
 """
 
 
+def nobody() -> str:
+    """No default is asked for while the host names a mirror."""
+    raise AssertionError
+
+
 def test_both_formats_give_the_same_mirror() -> None:
     wanted = (
         "http://mirror.example/debian",
         "http://mirror.example/security",
         "/usr/share/keyrings/ours.gpg",
     )
-    assert sources.debian(sources.parse(ONE_LINE, deb822=False), "bookworm") == wanted
-    assert sources.debian(sources.parse(DEB822, deb822=True), "bookworm") == wanted
+    assert sources.debian(sources.parse(ONE_LINE, deb822=False), "bookworm", nobody) == wanted
+    assert sources.debian(sources.parse(DEB822, deb822=True), "bookworm", nobody) == wanted
 
 
-def test_a_host_that_is_not_debian_gets_the_usual_mirror() -> None:
+def test_a_host_that_is_not_debian_gets_the_mirror_that_mmdebstrap_takes() -> None:
     ubuntu = "deb http://archive.example/ubuntu noble main"
-    found = sources.debian(sources.parse(ubuntu, deb822=False), "")
-    assert found == (*sources.DEFAULT, "")
+    program = "    my $mirror    = 'http://usual.example/debian';\n"
+    found = sources.debian(
+        sources.parse(ubuntu, deb822=False), "", lambda: sources.default_archive(program)
+    )
+    assert found == ("http://usual.example/debian", "http://usual.example/debian-security", "")
+
+
+def test_without_any_mirror_the_way_to_name_one_is_told() -> None:
+    with pytest.raises(sources.NoMirror, match="SALTERN_DEBIAN_MIRROR"):
+        sources.default_archive("")
 
 
 def test_an_inline_key_is_no_keyring_file() -> None:
     source = sources.Source("http://m.example", ("trixie",), "-----BEGIN PGP")
-    assert sources.debian([source], "trixie") == ("http://m.example", "", "")
+    assert sources.debian([source], "trixie", nobody) == ("http://m.example", "", "")
 
 
 def test_the_list_is_for_the_nodes_release() -> None:
