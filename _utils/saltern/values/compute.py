@@ -21,8 +21,8 @@ CELL_DATABASE = "{scheme}://{username}:{password}@{hostname}:{port}/%s?{query}"
 NO_TRANSPORT = "none:///"
 
 #: Nova's API runs on eventlet: a second thread of a process waits in vain for RPC replies that the
-#: first one's event loop receives (measured: every other console request hung for the 60 s of
-#: rpc_response_timeout with 4 threads). So one request per process, and at least two processes.
+#: first one's event loop receives. Seen with 4 threads: some console requests were answered at
+#: once, others hung for the 60 s of rpc_response_timeout (docs/adr/0007).
 THREADS = 1
 API_PROCESSES = 2
 

@@ -11,8 +11,9 @@ from saltern.cloud import Cloud
 
 #: How HAProxy asks its servers, by option ``timers``. ``timeout check`` counts only from ``inter``
 #: on (measured: below it, the check ends after ``inter``), so a server that hangs is out after
-#: three times ``inter`` at most when quick. One miss is not enough: with ``inter 450ms fall 1`` two
-#: busy cores took healthy copies out a hundred times in ten minutes. One writer (``single``) is
+#: three times ``inter`` at most when quick (by arithmetic, not timed). One miss is not enough: with
+#: ``inter 450ms fall 1`` two busy cores took out copies that were only slow, above all the
+#: dashboard's, whose check rendered a page then. One writer (``single``) is
 #: changed less readily: every change cuts all of its connections.
 CHECKS: Mapping[str, Mapping[str, str]] = {
     "quick": {
