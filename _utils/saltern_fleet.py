@@ -23,6 +23,8 @@ LOOK_EVERY = 15
 PUBLISH_TIMEOUT = 30
 #: Seconds that a node has to answer that question; busy ones need a few.
 PRESENCE_TIMEOUT = 10
+#: What is said of a node that answers, but has neither the job nor its return.
+LOST = "lost the job (was its minion restarted meanwhile?)"
 
 
 class SaltFleet:
@@ -54,6 +56,7 @@ class SaltFleet:
                 reason = f"the master took no job: {exc}; see journalctl -u salt-master"
                 return dict.fromkeys(nodes, Answer(False, reason))
             look = time.monotonic() + FIRST_LOOK
+            idle: set[str] = set()
             while len(answers) < len(nodes) and (now := time.monotonic()) < deadline:
                 event = bus.get_event(
                     wait=max(0.1, min(look, deadline) - now),
@@ -63,7 +66,8 @@ class SaltFleet:
                 if event and event.get("id") in nodes:
                     answers[event["id"]] = _answer(event)
                 elif time.monotonic() >= look:
-                    answers.update(_look(client, bus, jid, set(nodes) - answers.keys()))
+                    found, idle = _look(client, bus, jid, set(nodes) - answers.keys(), idle)
+                    answers.update(found)
                     look = time.monotonic() + LOOK_EVERY
         late = Answer(False, f"{function} did not end within {timeout} s")
         return {node: answers.get(node, late) for node in nodes}
@@ -77,12 +81,18 @@ def _publish(client: Any, nodes: Iterable[str], function: str, **how: Any) -> st
     return str(job["jid"])
 
 
-def _look(client: Any, bus: Any, jid: str, silent: set[str]) -> dict[str, Answer]:
-    """Answers for the silent nodes of job ``jid`` that will never give one themselves."""
+def _look(
+    client: Any, bus: Any, jid: str, silent: set[str], idle: set[str]
+) -> tuple[dict[str, Answer], set[str]]:
+    """Answers for the silent nodes of job ``jid`` that will never give one themselves.
+
+    ``idle`` are the nodes that said at the last look that no such job runs. Who says so twice, and
+    has returned nothing meanwhile, has lost it. The second value is ``idle`` for the next look.
+    """
     try:
         question = _publish(client, silent, "saltutil.find_job", arg=[jid])
     except (SaltException, KeyError):
-        return {}  # the master is too busy to be asked: that says nothing about the nodes
+        return {}, idle  # the master is too busy to be asked: that says nothing about the nodes
     running: dict[str, Any] = {}
     deadline = time.monotonic() + PRESENCE_TIMEOUT
     while len(running) < len(silent) and (left := deadline - time.monotonic()) > 0:
@@ -97,7 +107,8 @@ def _look(client: Any, bus: Any, jid: str, silent: set[str]) -> dict[str, Answer
     for node, ret in client.get_cache_returns(jid).items() if ended else ():
         if node in ended:  # its event was lost on the bus, its return was not
             settled[node] = _answer({"return": ret["ret"], **ret})
-    return settled
+    settled.update({node: Answer(False, LOST) for node in (ended & idle) - settled.keys()})
+    return settled, ended - settled.keys()
 
 
 def _is_answer(found: Any) -> bool:

@@ -117,6 +117,15 @@ def test_a_return_that_the_bus_lost_is_found(master: FakeMaster) -> None:
     assert call(master, "a", "b") == {"a": Answer(False, "ERROR: no"), "b": Answer(True, 2)}
 
 
+def test_a_minion_that_was_restarted_has_lost_its_job(master: FakeMaster) -> None:
+    master.running = {"a": {}, "b": {}}
+    master.events = [None, returned("b", 2)]  # b's return was on its way at the first look
+    assert call(master, "a", "b", timeout=600) == {
+        "a": Answer(False, saltern_fleet.LOST),
+        "b": Answer(True, 2),
+    }
+
+
 def test_a_job_that_hangs_has_an_end(master: FakeMaster) -> None:
     master.running = {"a": {"jid": "1"}}
     [answer] = call(master, "a", timeout=0.05).values()
