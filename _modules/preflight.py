@@ -26,6 +26,9 @@ RESOLVERS = 8
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock")
 ETH_P_ARP = 0x0806
 
+#: There where systemd is the init, see sd_booted(3).
+SYSTEMD = pathlib.Path("/run/systemd/system")
+
 
 def __virtual__():
     return __virtualname__
@@ -58,11 +61,12 @@ def check(now=None):
         )
     interfaces = preflight.parse_addresses(_output("ip", "-json", "address"))
     container = pathlib.Path("/run/systemd/container").exists()
-    units = __salt__["unit.show"](list(cloud["units"]))
+    systemd = SYSTEMD.is_dir()
+    units = __salt__["unit.show"](list(cloud["units"])) if systemd else {}
     resolved, reverse = _resolve(cloud["hosts"])
     return {
         "os": _os(),
-        "systemd": pathlib.Path("/run/systemd/system").is_dir(),
+        "systemd": systemd,
         "container": container,
         "salt": salt.version.__version__,
         "python": platform.python_version(),

@@ -61,6 +61,7 @@ def configure_loader_modules(
 
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules/unit.py").write_text("x = 1")
+    monkeypatch.setattr(module, "SYSTEMD", tmp_path)
     monkeypatch.setattr(module, "_arp", lambda *asked: "02:00:00:00:00:06")
     return {
         module: {
@@ -83,6 +84,14 @@ def test_it_gathers_what_the_master_judges() -> None:
     assert set(facts["disk"]) == {"/", "/var/lib"}
     assert len(facts["stamp"]) == 16
     assert module.check()["clock"]["offset"] is None
+
+
+def test_a_node_without_systemd_is_told_about_and_not_asked_for_units(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setattr(module, "SYSTEMD", tmp_path / "absent")
+    facts = module.check()
+    assert (facts["systemd"], facts["running"]) == (False, [])
 
 
 def test_the_virtual_address_is_asked_for_only_where_it_will_be(pillar: dict[str, Any]) -> None:
