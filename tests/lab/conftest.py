@@ -7,12 +7,16 @@ stale, only Salt's configuration and code are brought up to date.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+import yaml
 from labkit import apis, commands, nodes
+from labkit.model import Change, Edit
 
 from lab import podman
 from lab.model import MASTER
+from lab.paths import MODEL
 
 UP = 2400  # seconds, for a machine that has to build the image first
 DEPLOY = 900
@@ -56,3 +60,20 @@ def deployed(members: list[str], request: pytest.FixtureRequest) -> None:
         outcome = request.getfixturevalue("deployment")
         assert not outcome.code, f"orch.deploy: {outcome.failed or outcome.done.tail()}"
     nodes.wait_healthy(members)
+
+
+@pytest.fixture
+def edited(deployed: None) -> Iterator[Edit]:
+    """``edited(change)`` changes the model that the lab uses; it is as before afterwards."""
+    commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
+    original = MODEL.read_bytes()
+
+    def edit(change: Change) -> None:
+        model = yaml.safe_load(original)
+        change(model)
+        MODEL.write_text(yaml.safe_dump(model, sort_keys=False), encoding="utf-8")
+
+    try:
+        yield edit
+    finally:
+        MODEL.write_bytes(original)

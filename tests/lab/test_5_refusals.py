@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import yaml
 from labkit import commands, nodes
-
-from lab.paths import MODEL
+from labkit.model import Edit
 
 pytestmark = pytest.mark.lab
 
 AT_ONCE = 30  # seconds until a deploy must have named a node that is away
 
 
-@pytest.fixture
-def edited(deployed: None) -> Iterator[Callable[[Callable[[dict[str, Any]], None]], None]]:
-    """``edited(change)`` changes the model that the lab uses; it is as before afterwards."""
-    commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
-    original = MODEL.read_bytes()
-
-    def edit(change: Callable[[dict[str, Any]], None]) -> None:
-        model = yaml.safe_load(original)
-        change(model)
-        MODEL.write_text(yaml.safe_dump(model, sort_keys=False), encoding="utf-8")
-
-    try:
-        yield edit
-    finally:
-        MODEL.write_bytes(original)
-
-
-def test_a_model_with_faults_is_refused_with_all_of_them(
-    edited: Callable[[Callable[[dict[str, Any]], None]], None], members: list[str]
-) -> None:
+def test_a_model_with_faults_is_refused_with_all_of_them(edited: Edit, members: list[str]) -> None:
     def spoil(model: dict[str, Any]) -> None:
         model["nodes"]["cmp1"]["roles"] = ["compote"]
         model["nodes"]["ctl2"]["addresses"]["management"] = "10.78.0.12"
