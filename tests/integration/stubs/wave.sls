@@ -1,0 +1,4 @@
+stub:
+  stub_stage.applied:
+    - wave: {{ pillar.stage.wave }}
+    - stage: {{ pillar.stage.name }}
