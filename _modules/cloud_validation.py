@@ -64,7 +64,7 @@ def run(image="/usr/share/saltern/canary.raw", timeout=300, hosts=None):
     Validate the cloud from this node, with real tokens, through the virtual addresses.
 
     image
-        Raw disk of the canary, on this node.
+        Raw disk of the canary: a path on this node, or ``salt://...`` on the master's file server.
 
     timeout
         Seconds that an instance may take from being asked for to having said everything.
@@ -154,14 +154,24 @@ def _apis(conn, report):
 # -- instances -----------------------------------------------------------------------------------
 
 
+def _file(image):
+    """Path of ``image`` on this node; OSError says what is missing."""
+    path = image
+    if image.startswith("salt://"):
+        path = __salt__["cp.cache_file"](image)
+        if not path:
+            raise FileNotFoundError(f"the master's file server has no {image}")
+    pathlib.Path(path).stat()
+    return path
+
+
 def _instances(conn, report, image, timeout, hosts):
     wanted = __pillar__["cloud"]["values"]["nova"]["validation"]
     name = f"{validation.PREFIX}{uuid.uuid4().hex[:8]}"
     with report.step("image upload"):
-        pathlib.Path(image).stat()  # says clearly what is missing
         disk = conn.image.create_image(
             name=name,
-            filename=image,
+            filename=_file(image),
             disk_format="raw",
             container_format="bare",
             visibility="private",

@@ -194,7 +194,13 @@ def wanted() -> dict[str, Any]:
 
 @pytest.fixture
 def configure_loader_modules(fake: FakeCloud, wanted: dict[str, Any]) -> dict[Any, Any]:
-    return {module: {"__pillar__": {"cloud": {"values": {"nova": {"validation": wanted}}}}}}
+    served = {"salt://validation/canary.raw": __file__}
+    return {
+        module: {
+            "__pillar__": {"cloud": {"values": {"nova": {"validation": wanted}}}},
+            "__salt__": {"cp.cache_file": lambda url: served.get(url, False)},
+        }
+    }
 
 
 def test_a_good_cloud_passes_and_nothing_is_left(fake: FakeCloud, image: str) -> None:
@@ -205,6 +211,12 @@ def test_a_good_cloud_passes_and_nothing_is_left(fake: FakeCloud, image: str) ->
     assert fake.read == ["http://v/v2.1/flavors?limit=1", "http://v/dns/"]
     assert not any(fake.items.values())
     assert "availability_zone" not in fake.asked[0]
+
+
+def test_an_image_on_the_master(fake: FakeCloud) -> None:
+    assert module.run(image="salt://validation/canary.raw")["ok"] is True
+    with pytest.raises(CommandExecutionError, match="file server has no salt://elsewhere"):
+        module.run(image="salt://elsewhere")
 
 
 def test_one_instance_for_each_compute_that_is_up(fake: FakeCloud, image: str) -> None:
