@@ -27,7 +27,7 @@ _kept: dict[str, tuple[Any, Any]] = {}
 
 
 class Store:
-    """One root directory: ``pillar/cloud.yaml``, ``catalog/``, ``schema/``, ``pillar/secrets/``."""
+    """One root directory: the model, its secrets, ``catalog/``, ``schema/`` and ``reactor/``."""
 
     def __init__(
         self,
@@ -47,6 +47,11 @@ class Store:
             paths,
             lambda: {p.stem: yaml.load(p.read_bytes(), Loader=yaml.CSafeLoader) for p in paths},
         )
+
+    def rules(self) -> dict[str, bytes]:
+        """Rule name -> the text of its file, for :func:`saltern.reactor.rules.read`."""
+        paths = sorted((self.root / "reactor").glob("*.yaml"))
+        return _cached(f"rules {self.root}", paths, lambda: {p.stem: p.read_bytes() for p in paths})
 
     def examine(self) -> tuple[Cloud | None, list[str]]:
         """The cloud without its secrets, or everything that is wrong with it."""

@@ -30,6 +30,7 @@ SAMPLES = [
     ),
     (lint.surprising_yaml, "catalog/a.yaml", "then: {on: x}\n", "then: {'on': x}\n"),
     (lint.surprising_yaml, "examples/a.yaml", "a: 1\na: 2\n", "a: 1\nb: 2\n"),
+    (lint.templates_in_rules, "reactor/a.yaml", "summary: {{ x }}\n", "summary: {x: 1}\n"),
     (lint.unfinished, "_modules/a.py", "# TODO: later\n", "# done\n"),
 ]  # fmt: skip
 

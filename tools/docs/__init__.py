@@ -22,6 +22,7 @@ def reference(root: pathlib.Path) -> dict[str, str]:
     return {
         "model.md": _model(root),
         "catalog.md": _catalog(root),
+        "rules.md": _rules(root),
         "modules.md": _modules(root),
     }
 
@@ -63,6 +64,23 @@ def _catalog(root: pathlib.Path) -> str:
     )
 
 
+def _rules(root: pathlib.Path) -> str:
+    rules = json.loads((root / "schema/rule.json").read_text())
+    shipped = ["| rule | what has happened | ladder | mode |", "|---|---|---|---|"]
+    for path in sorted((root / "reactor").glob("*.yaml")):
+        rule = yaml.safe_load(path.read_text())
+        ladder = ", ".join([*rule["ladder"], "a human"])
+        shipped.append(f"| `{path.stem}` | {_cell(rule['summary'])} | {ladder} | {rule['mode']} |")
+    return _page(
+        "The rules: `reactor/<rule>.yaml`",
+        "schema/rule.json and reactor/*.yaml",
+        rules["description"],
+        "[Write a rule](../howto/write-a-rule.md) goes from a wish to a rule that acts.",
+        "## The rules that come with it\n\n" + "\n".join(shipped),
+        *_rows(rules),
+    )
+
+
 def _rows(rules: dict[str, Any]) -> Iterator[str]:
     yield "## Keys\n\n| key | what it says | allowed | default |\n|---|---|---|---|\n" + "\n".join(
         f"| {path} | {_cell(said)} | {_cell(allowed)} | {default} |"
@@ -85,9 +103,16 @@ def _keys(
         where = f"{path}.{key}" if path else key
         if "description" in spec:
             mark = " **required**" if key in part.get("required", ()) else ""
-            default = f"`{spec['default']}`" if "default" in spec else ""
+            default = f"`{_written(spec['default'])}`" if "default" in spec else ""
             yield f"`{where}`{mark}", spec["description"], _allowed(spec, rules), default
         yield from _keys(spec, rules, where)
+        if "items" in spec:
+            yield from _keys(_resolved(spec["items"], rules), rules, f"{where}[]")
+
+
+def _written(value: Any) -> str:
+    """A default as it would stand in the file."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _resolved(spec: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from saltern import schema
+from saltern.reactor.rules import TEMPLATE
 
 Found = Iterator[tuple[int, str]]
 Check = Callable[[str, str], Found]
@@ -78,7 +79,9 @@ def impure_decisions(path: str, text: str) -> Found:
             yield line, f"import {module}: decisions know neither Salt nor a clock nor a network"
     yield from lines(r"\.(now|utcnow|today)\(", text, "{}: take the time as an argument")
     if not path.endswith("/lock.py"):  # the lock is a file
-        yield from lines(r"(^|[^.\w])open\(|\.(read|write)_text\(", text, "{}: no I/O here")
+        yield from lines(
+            r"(?<!def )(?<![.\w])open\(|\.(read|write)_text\(", text, "{}: no I/O here"
+        )
 
 
 def heavy_imports(path: str, text: str) -> Found:
@@ -126,6 +129,12 @@ def surprising_yaml(path: str, text: str) -> Found:
             yield 1, fault
 
 
+def templates_in_rules(path: str, text: str) -> Found:
+    """What an event says is data: nothing that touches it may be rendered."""
+    if path.startswith("reactor/"):
+        yield from lines(TEMPLATE.pattern, text, "{}: a rule holds no template")
+
+
 def unfinished(path: str, text: str) -> Found:
     if path.endswith((*CODE, ".yaml", ".md", ".json")):
         yield from lines(r"\b(TODO|FIXME|XXX)\b", text, "{}: do it or delete it")
@@ -142,6 +151,7 @@ CHECKS: tuple[Check, ...] = (
     shells,
     dict_methods_in_jinja,
     surprising_yaml,
+    templates_in_rules,
     unfinished,
 )
 

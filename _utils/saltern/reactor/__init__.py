@@ -1,0 +1,1 @@
+"""What the cloud does by itself: decided here, purely; done by the engines."""
