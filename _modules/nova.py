@@ -144,7 +144,9 @@ def disable(host, reason, binary="nova-compute"):
         service = _service(compute, host, binary)
         if service.status == "disabled" and service.disabled_reason == reason:
             return False
-        compute.disable_service(service, disabled_reason=reason)
+        # By its id: of a record that is disabled already the SDK would send the reason alone, but
+        # Nova wants both.
+        compute.disable_service(service.id, disabled_reason=reason)
         return True
 
 

@@ -8,13 +8,15 @@ The steps of an orchestration on the whole cloud. They run on the master, from `
         - name: lab
 """
 
+import json
 import os
 
 import salt.utils.sdb
 import saltern_operation
-from saltern import deploy, fitness, lock
+from saltern import deploy, fitness, joining, lock
 from saltern.cloud import ModelError
 from saltern.fleet import Failed
+from saltern.values import functions
 
 __virtualname__ = "cloud_operation"
 
@@ -54,12 +56,35 @@ def exclusive(name):
     return ret
 
 
-def fit(name, retry="salt-run state.orch orch.deploy"):
+def _joiners(nodes):
+    """The nodes that join, in the order in which they were named; None when it is no join."""
+    if nodes is None:
+        return None
+    named = nodes.split(",") if isinstance(nodes, str) else nodes
+    return list(dict.fromkeys(str(node).strip() for node in named))
+
+
+def _others_told(op, nodes):
+    return joining.others_told(op.store.cloud(_resolve), nodes, functions())
+
+
+def _again(nodes):
+    """The command that does it again."""
+    if nodes is None:
+        return "salt-run state.orch orch.deploy"
+    return f"salt-run state.orch orch.join pillar='{json.dumps({'nodes': nodes})}'"
+
+
+def fit(name, retry=None, nodes=None):
     """
     Ensure every node of the model answers and is fit for its roles; list every fault at once.
 
     name
         What to call the step.
+
+    nodes
+        Nodes that join (list or comma-separated). Where nobody else has to change for them, only
+        they have to be fit. Default: all have to be.
 
     retry
         The command to run again once the faults are mended, for the message.
@@ -73,14 +98,23 @@ def fit(name, retry="salt-run state.orch orch.deploy"):
         return _failed(
             ret, str(exc).split("; "), "Nothing was changed. See: salt-run saltern.validate"
         )
+    nodes = _joiners(nodes)
+    if nodes is not None:
+        if wrong := joining.strangers(cloud, nodes):
+            return _failed(ret, wrong, "Nothing was changed.")
+        why = _others_told(op, nodes)
+        op.progress.note(f"the whole cloud is walked: {why[0]}" if why else "nobody else changes")
+        cloud = cloud if why else joining.part(cloud, nodes)
     with op.progress.step("preflight", cloud.nodes):
         found = fitness.examine(cloud, op.fleet, op.expected(_resolve))
     if found:
-        return _failed(ret, found, f"Nothing was changed. Mend these, then: {retry}")
+        return _failed(
+            ret, found, f"Nothing was changed. Mend these, then: {retry or _again(nodes)}"
+        )
     return ret
 
 
-def wave(name, wave):
+def wave(name, wave, nodes=None):
     """
     Ensure the services of one wave run on all their nodes as the model says.
 
@@ -89,26 +123,111 @@ def wave(name, wave):
 
     wave
         Its number, from 0.
+
+    nodes
+        Nodes that join (list or comma-separated), as for :func:`fit`. Default: it is no join.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": f"{name} is as specified"}
     op = _operation()
     op.progress.heading = name
-    cloud = op.cloud()
-    op.progress.note(", ".join(cloud.waves[int(wave)]))
-    work = deploy.Deployment(cloud, op.fleet, op.progress, test=__opts__["test"])
+    nodes = _joiners(nodes)
+    op.progress.note(", ".join(op.cloud().waves[int(wave)]))
+    work = _work(op, nodes)
     try:
         work.wave(int(wave))
     except Failed as exc:
         ret["changes"] = work.changes
-        return _failed(
-            ret, exc.reasons, "Mend this, then run it again: salt-run state.orch orch.deploy"
-        )
+        return _failed(ret, exc.reasons, f"Mend this, then run it again: {_again(nodes)}")
+    return _changed(ret, work.changes)
+
+
+def _work(op, nodes):
+    """A deployment on all nodes, or on those that join when nobody else has to change for them."""
+    only = None if nodes is None or _others_told(op, nodes) else nodes
+    return deploy.Deployment(op.cloud(), op.fleet, op.progress, test=__opts__["test"], only=only)
+
+
+def _changed(ret, changes):
+    if not changes:
+        return {**ret, "changes": {}}
+    where = ", ".join(sorted(changes))
+    if __opts__["test"]:
+        comment = f"{ret['name']}: would change on {where}"
+        return {**ret, "result": None, "changes": changes, "comment": comment}
+    return {**ret, "changes": changes, "comment": f"{ret['name']}: changed on {where}"}
+
+
+def introduced(name, nodes):
+    """
+    Ensure the rest of the cloud knows the nodes that join: what the catalog has to follow on other
+    nodes is done, and their names are in the hosts files.
+
+    Where the whole cloud was walked, all of this is done already.
+
+    name
+        What to call the step.
+
+    nodes
+        Nodes that join (list or comma-separated).
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "the others know them"}
+    op = _operation()
+    op.progress.heading = name
+    nodes = _joiners(nodes)
+    work = _work(op, nodes)
+    if work.only is None:
+        return ret
+    try:
+        reasons = joining.introduce(work, nodes)
+    except Failed as exc:
+        reasons = exc.reasons
     ret["changes"] = work.changes
-    if work.changes:
-        ret["comment"] = f"{name}: changed on {', '.join(sorted(work.changes))}"
-        if __opts__["test"]:
-            ret.update(result=None, comment=f"{name}: would change on {', '.join(work.changes)}")
-    return ret
+    if reasons and not __opts__["test"]:
+        return _failed(ret, reasons, f"Mend this, then run it again: {_again(nodes)}")
+    return _changed(ret, work.changes)
+
+
+def joined(name, nodes=None):
+    """
+    Ensure the nodes are a proven part of the cloud: an instance did its work on each compute host
+    that is new, which is then enabled; and it is kept that the nodes have joined.
+
+    A host that fails stays disabled and is named; the others' join stands.
+
+    name
+        What to call the step.
+
+    nodes
+        Nodes (list or comma-separated); default: every node of the model.
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "all have joined"}
+    op = _operation()
+    op.progress.heading = name
+    cloud = op.cloud()
+    wanted = cloud.nodes if nodes is None else _joiners(nodes)
+    hosts = [node for node in cloud.nodes_running("nova-compute") if node in wanted]
+    proof = joining.prove(cloud, op.fleet, op.progress, hosts, test=__opts__["test"])
+    if __opts__["test"]:
+        new = [node for node in wanted if node not in op.joined()]
+        found = {**dict.fromkeys(new, "joined"), **dict.fromkeys(proof.waiting, "on trial")}
+        return _changed(ret, found)
+    new = op.note_joined((node for node in wanted if node not in proof.failed), cloud.nodes)
+    ret["changes"] = {
+        node: ", ".join(
+            [*(["proven"] if node in proof.proven else []), *(["joined"] if node in new else [])]
+        )
+        for node in wanted
+        if node in proof.proven or node in new
+    }
+    if proof.failed:
+        reasons = [f"{host}: {reason}" for host, reason in sorted(proof.failed.items())]
+        return _failed(
+            ret,
+            reasons,
+            "These get no instances until they are proven. Mend this, then run it again: "
+            + _again(_joiners(nodes)),
+        )
+    return _changed(ret, ret["changes"])
 
 
 def ended(name):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -18,6 +19,12 @@ from saltern.values import functions
 from saltern_fleet import SaltFleet
 
 _current: dict[str, Operation] = {}
+
+#: Seconds for which an operation on the whole cloud waits for the reactor's small ones to end.
+SMALL_ONES = 180
+POLL = 0.5
+
+JOINED = "joined.json"
 
 
 class Progress:
@@ -94,9 +101,43 @@ class Operation:
     def hold(self, name: str, owner: str) -> None:
         """Be the only operation on the cloud ``name`` until this process ends.
 
+        Small operations on single nodes, which share the lock, are waited for.
+
         :raises saltern.lock.Busy: when another one runs.
         """
-        lock.hold(self.home / f"{name}.lock", owner=owner)
+        path = self.home / f"{name}.lock"
+        deadline = time.monotonic() + SMALL_ONES
+        told = ""
+        while True:
+            try:
+                lock.hold(path, owner=owner)
+            except lock.Busy as exc:
+                if lock.holder(path) or time.monotonic() > deadline:
+                    raise
+                if str(exc) != told:
+                    self.progress.note(f"{exc}; waiting for it to end")
+                told = str(exc)
+                time.sleep(POLL)
+            else:
+                return
+
+    def joined(self) -> dict[str, float]:
+        """Node -> when a deploy or join finished it, seconds since the epoch."""
+        return joined(self.home)
+
+    def note_joined(self, nodes: Iterable[str], model: Iterable[str]) -> list[str]:
+        """Keep that ``nodes`` have joined, and forget those that ``model`` does not have.
+
+        Returns those that had not joined before.
+        """
+        before = self.joined()
+        known = set(model)
+        new = [node for node in nodes if node not in before]
+        after = {node: at for node, at in before.items() if node in known}
+        after.update(dict.fromkeys(new, round(time.time(), 1)))
+        if after != before:
+            _keep_joined(self.home, after)
+        return new
 
     def write_record(self, name: str, extra: Mapping[str, Any]) -> pathlib.Path:
         """Keep what happened, for ``saltern.status`` and the benchmarks."""
@@ -113,6 +154,30 @@ def current(opts: Mapping[str, Any], key: str) -> Operation:
     if key not in _current:
         _current[key] = Operation(opts)
     return _current[key]
+
+
+def joined(home: pathlib.Path) -> dict[str, float]:
+    """Node -> when it joined, as kept in ``home`` (``<cachedir>/saltern``)."""
+    try:
+        text = (home / JOINED).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    held: dict[str, float] = json.loads(text)
+    return held
+
+
+def left(home: pathlib.Path, node: str) -> None:
+    """Keep that ``node`` has to join again."""
+    held = joined(home)
+    if held.pop(node, None) is not None:
+        _keep_joined(home, held)
+
+
+def _keep_joined(home: pathlib.Path, held: Mapping[str, float]) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    draft = home / f"joined.{os.getpid()}"
+    draft.write_text(json.dumps(dict(held), indent=1, sort_keys=True), encoding="utf-8")
+    draft.replace(home / JOINED)
 
 
 def root_of(opts: Mapping[str, Any]) -> pathlib.Path:

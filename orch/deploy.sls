@@ -19,6 +19,12 @@ wave {{ loop.index }} of {{ loop.length }}:
       - cloud_operation: {{ 'every node is fit' if loop.first else 'wave ' ~ loop.index0 ~ ' of ' ~ loop.length }}
 {%- endfor %}
 
+the nodes have joined:
+  cloud_operation.joined:
+    - require:
+      - cloud_operation: wave {{ cloud.waves | length }} of {{ cloud.waves | length }}
+
+{#- Told and kept also when a new compute has failed its trial. #}
 deploy:
   cloud_operation.ended:
     - require:

@@ -7,7 +7,7 @@ balancer told first; and the balancer admits a copy last.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +46,9 @@ class Deployment:
     fleet: Fleet
     report: Reporter
     test: bool = False
+    #: Work on these nodes only; None: on all. Only for nodes whose services nobody else is told of
+    #: (:func:`saltern.joining.others_told`).
+    only: Collection[str] | None = None
     #: Node -> what changed there, in readable keys.
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -54,11 +57,11 @@ class Deployment:
 
         :raises Failed: with every reason found before going on became pointless.
         """
-        services = self.cloud.waves[number]
+        services = [s for s in self.cloud.waves[number] if self._running(s)]
         self._apply(number, "once")
         self._apply(number, "states")
         if not self.test:
-            self._form(services)
+            self.form(services)
             self._roll(services)
             self._gate(services)
             self._admit(services)
@@ -70,16 +73,24 @@ class Deployment:
         nodes = list(stage_nodes(self.cloud, number, stage))
         if number == 0 and stage == "states":
             nodes = self.cloud.nodes  # what all nodes share comes with the first wave
-        if not nodes:
-            return
-        pillar = {"stage": {"wave": str(number), "name": stage}}
-        with self.report.step(f"{stage}", nodes):
+        nodes = self._among(nodes)
+        if nodes:
+            self.apply(stage, nodes, {"stage": {"wave": str(number), "name": stage}})
+
+    def apply(
+        self, name: str, nodes: Sequence[str], pillar: Mapping[str, Any], mods: str = "wave"
+    ) -> None:
+        """Apply ``mods`` on ``nodes`` side by side, with ``pillar`` beside their own.
+
+        :raises Failed: with every state that failed on any of them.
+        """
+        with self.report.step(name, nodes):
             answers = self.fleet.call(
                 nodes,
                 "state.sls",
                 timeout=STATE_TIMEOUT,
                 # queue: a run that was cut off may have left its states going on the nodes.
-                kwargs={"mods": "wave", "pillar": pillar, "test": self.test, "queue": True},
+                kwargs={"mods": mods, "pillar": pillar, "test": self.test, "queue": True},
             )
             reasons = []
             for node, answer in sorted(answers.items()):
@@ -90,7 +101,7 @@ class Deployment:
 
     # -- quorum ------------------------------------------------------------------------------
 
-    def _form(self, services: Sequence[str]) -> None:
+    def form(self, services: Sequence[str]) -> None:
         """Bring members of quorum services together; several services at the same time."""
         quorum = [service for service in services if "quorum" in self.cloud.catalog[service]]
         if not quorum:
@@ -167,9 +178,11 @@ class Deployment:
     # -- health and admission ----------------------------------------------------------------
 
     def _gate(self, services: Sequence[str]) -> None:
+        if not services:
+            return
         with self.report.step("healthy", self._nodes(services)):
             self._require_health(
-                {service: self.cloud.nodes_running(service) for service in services},
+                {service: self._running(service) for service in services},
                 wait=HEALTH_WAIT,
             )
 
@@ -215,7 +228,16 @@ class Deployment:
     # -- small things ------------------------------------------------------------------------
 
     def _nodes(self, services: Sequence[str]) -> list[str]:
-        return [n for n in self.cloud.nodes if set(services) & set(self.cloud.services_on(n))]
+        return self._among(
+            n for n in self.cloud.nodes if set(services) & set(self.cloud.services_on(n))
+        )
+
+    def _running(self, service: str) -> list[str]:
+        """Nodes to work on that run ``service``."""
+        return self._among(self.cloud.nodes_running(service))
+
+    def _among(self, nodes: Iterable[str]) -> list[str]:
+        return [node for node in nodes if self.only is None or node in self.only]
 
     def _ask(
         self, nodes: Sequence[str], function: str, limit: int, /, **kwargs: Any

@@ -1,4 +1,4 @@
-{#- On a node that has nova.conf: tell the cells which computes are theirs. #}
+{#- On a node that has nova.conf: tell the cells which computes are theirs. A join names those that are there. #}
 nova-hosts:
   nova_hosts.mapped:
-    - hosts: {{ pillar.cloud["values"].nova.hosts | tojson }}
+    - hosts: {{ pillar.get("joining", pillar.cloud["values"].nova.hosts) | tojson }}

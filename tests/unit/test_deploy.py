@@ -243,6 +243,27 @@ def test_a_member_is_restarted_by_its_own_module(formed: list[Observed]) -> None
     assert work.changes["c1"] == {"db restarted": "restarted"}
 
 
+def test_a_part_of_the_nodes_is_worked_on_alone() -> None:
+    """The others may be down: nobody else is asked or told anything."""
+    agent = {"roles": ["agent"], "states": ["agent"], "needs": ["api"]}
+    cloud = a_cloud(agent=agent, probe={"roles": ["agent"], "states": ["probe"]})
+    new = {"roles": ["agent"], "addresses": {"management": "192.0.2.9"}}
+    cloud = Cloud({**cloud.model, "nodes": {**cloud.model["nodes"], "n1": new}}, cloud.catalog)
+    nodes = FakeFleet(
+        unit__pending=lambda n, k: {"agent": {"service": "agent", "files": ["/etc/agent.conf"]}},
+        unit__restart_pending=lambda n, k: ["agent"],
+    )
+    work = deploy.Deployment(cloud, nodes, Silent(), only=["n1"])
+    for number in range(len(cloud.waves)):
+        work.wave(number)
+    assert {asked for _, asked, _ in nodes.asked} == {("n1",)}
+    stages = [k["pillar"]["stage"]["wave"] for f, _, k in nodes.asked if f == "state.sls"]
+    assert stages == ["0", "2"], "what all nodes share, and its own service"
+    looked = [k["services"] for f, _, k in nodes.asked if f == "openstack.health"]
+    assert looked == [["probe"], ["agent"], ["agent"]]
+    assert work.changes == {"n1": {"agent restarted": ["agent"]}}
+
+
 def test_batches() -> None:
     four = ["a", "b", "c", "d"]
     assert list(fleet.in_batches(four, 3)) == [["a", "b", "c"], ["d"]]

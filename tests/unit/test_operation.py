@@ -102,6 +102,46 @@ def test_another_process_finds_the_cloud_busy(operation: saltern_operation.Opera
     assert done.returncode == 1 and "small.lock is held by pid 7" in done.stderr
 
 
+def test_small_operations_that_share_the_lock_are_waited_for(
+    operation: saltern_operation.Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operation.progress.out = io.StringIO()
+    path = operation.home / "small.lock"
+    small = lock.shared(path, "the reactor: restart keystone")
+    small.__enter__()
+
+    def end(seconds: float) -> None:
+        small.__exit__(None, None, None)
+
+    monkeypatch.setattr("saltern_operation.time.sleep", end)
+    operation.hold("small", owner="pid 7")
+    assert path.read_text() == "pid 7"
+    assert operation.progress.out.getvalue().count("; waiting for it to end") == 1
+
+
+def test_whoever_works_on_the_whole_cloud_is_not_waited_for(
+    operation: saltern_operation.Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock.hold(operation.home / "small.lock", "pid 6")
+    monkeypatch.setattr(lock, "_held", {})  # as if we were another process
+    monkeypatch.setattr("saltern_operation.time.sleep", lambda seconds: pytest.fail("it waits"))
+    with pytest.raises(lock.Busy, match="held by pid 6"):
+        operation.hold("small", owner="pid 7")
+
+
+def test_a_small_operation_that_never_ends_is_named(
+    operation: saltern_operation.Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operation.progress.out = io.StringIO()
+    monkeypatch.setattr(saltern_operation, "SMALL_ONES", 0.05)
+    monkeypatch.setattr(saltern_operation, "POLL", 0.01)
+    with (
+        lock.shared(operation.home / "small.lock", "the reactor: restart keystone"),
+        pytest.raises(lock.Busy, match="held by the reactor: restart keystone"),
+    ):
+        operation.hold("small", owner="pid 7")
+
+
 def test_what_happened_is_kept(operation: saltern_operation.Operation) -> None:
     operation.progress.out = io.StringIO()
     with operation.progress.step("states", ["a"]):
@@ -123,6 +163,42 @@ def test_the_states_of_one_process_share_an_operation(
 def test_a_master_that_knows_no_saltern() -> None:
     with pytest.raises(LookupError, match=r"master\.d/saltern\.conf"):
         saltern_operation.root_of({"ext_pillar": [{"other": {}}]})
+
+
+# -- who has joined --------------------------------------------------------------------------
+
+
+def test_who_has_joined_is_kept_with_the_time(operation: saltern_operation.Operation) -> None:
+    assert operation.joined() == {}
+    assert operation.note_joined(["a", "b"], ["a", "b", "c"]) == ["a", "b"]
+    first = operation.joined()
+    assert operation.note_joined(["b", "c"], ["a", "b", "c"]) == ["c"]
+    assert operation.joined() == {**first, "c": operation.joined()["c"]}
+    assert saltern_operation.joined(operation.home) == operation.joined()
+    assert [path.name for path in operation.home.iterdir()] == ["joined.json"]
+
+
+def test_a_node_that_left_the_model_has_to_join_anew(
+    operation: saltern_operation.Operation,
+) -> None:
+    operation.note_joined(["a", "b"], ["a", "b"])
+    operation.note_joined([], ["a"])
+    assert list(operation.joined()) == ["a"]
+    assert operation.note_joined(["b"], ["a", "b"]) == ["b"]
+
+
+def test_a_node_that_was_gone_has_to_join_anew(operation: saltern_operation.Operation) -> None:
+    operation.note_joined(["a", "b"], ["a", "b"])
+    saltern_operation.left(operation.home, "b")
+    saltern_operation.left(operation.home, "b")
+    assert list(operation.joined()) == ["a"]
+
+
+def test_nothing_is_written_when_nothing_changes(operation: saltern_operation.Operation) -> None:
+    operation.note_joined(["a"], ["a"])
+    before = (operation.home / "joined.json").stat()
+    assert operation.note_joined(["a"], ["a"]) == []
+    assert (operation.home / "joined.json").stat().st_ino == before.st_ino
 
 
 # -- the lock --------------------------------------------------------------------------------

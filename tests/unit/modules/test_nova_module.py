@@ -32,6 +32,7 @@ class FakeNova:
     @staticmethod
     def record(host: str, binary: str = "nova-compute") -> SimpleNamespace:
         return SimpleNamespace(
+            id=f"{binary} on {host}",
             binary=binary,
             host=host,
             state="up",
@@ -70,7 +71,8 @@ class FakeNova:
     def enable_service(self, service: SimpleNamespace) -> None:
         service.status, service.disabled_reason = "enabled", None
 
-    def disable_service(self, service: SimpleNamespace, disabled_reason: str) -> None:
+    def disable_service(self, identity: str, disabled_reason: str) -> None:
+        [service] = [r for r in self.records if r.id == identity]
         service.status, service.disabled_reason = "disabled", disabled_reason
 
     def query(self, config: str, section: str, sql: str) -> list[list[str]]:
@@ -128,6 +130,13 @@ def test_a_host_is_disabled_and_enabled_once(fake: FakeNova) -> None:
     assert nova.disable("cmp1", reason="memory") is False
     assert nova.enable("cmp1") is True
     assert nova.enable("cmp1") is False
+
+
+def test_the_reason_of_a_host_that_is_disabled_is_sent_with_its_status(fake: FakeNova) -> None:
+    """The SDK sends what differs from the record it is given, and Nova wants both: so no record."""
+    nova.disable("cmp1", reason="memory")
+    assert nova.disable("cmp1", reason="disk") is True
+    assert fake.records[0].disabled_reason == "disk"
 
 
 def test_an_unknown_host_is_said_to_be_unknown(fake: FakeNova) -> None:

@@ -58,8 +58,11 @@ class FakeOperation:
         assert (cloud, fleet, expected) == (CLOUD, self.fleet, "expected")
         return self.found
 
-    def deployment(self, cloud: Cloud, fleet: FakeFleet, progress: Any, test: bool) -> Any:
+    def deployment(
+        self, cloud: Cloud, fleet: FakeFleet, progress: Any, test: bool, only: Any
+    ) -> Any:
         operation = self
+        assert only is None, "it is no join"
 
         class Work:
             changes: dict[str, Any] = {}

@@ -1,0 +1,42 @@
+{#- Make new nodes part of a cloud that is at work: salt-run state.orch orch.join pillar='{"nodes": ["cmp3"]}'
+    Safe to run again at any point. Whether other nodes have to change is decided in saltern.joining. #}
+{%- set cloud = pillar.cloud %}
+{%- set nodes = pillar.get("nodes", []) | tojson %}
+
+one operation at a time:
+  cloud_operation.exclusive:
+    - name: {{ cloud.name }}
+    - failhard: true
+
+the nodes are fit:
+  cloud_operation.fit:
+    - nodes: {{ nodes }}
+    - require:
+      - cloud_operation: one operation at a time
+{%- for wave in cloud.waves %}
+
+wave {{ loop.index }} of {{ loop.length }}:
+  cloud_operation.wave:
+    - wave: {{ loop.index0 }}
+    - nodes: {{ nodes }}
+    - require:
+      - cloud_operation: {{ 'the nodes are fit' if loop.first else 'wave ' ~ loop.index0 ~ ' of ' ~ loop.length }}
+{%- endfor %}
+
+the others know them:
+  cloud_operation.introduced:
+    - nodes: {{ nodes }}
+    - require:
+      - cloud_operation: wave {{ cloud.waves | length }} of {{ cloud.waves | length }}
+
+the nodes have joined:
+  cloud_operation.joined:
+    - nodes: {{ nodes }}
+    - require:
+      - cloud_operation: the others know them
+
+{#- Told and kept also when a new compute has failed its trial. #}
+join:
+  cloud_operation.ended:
+    - require:
+      - cloud_operation: the others know them

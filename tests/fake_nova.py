@@ -1,0 +1,89 @@
+"""Nova as a fleet sees it: compute hosts that are disabled or not, instances that work or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fake_fleet import FakeFleet
+from saltern import computes
+
+
+class FakeNova:
+    """Compute hosts behind the functions that a trial calls; ``doers`` answered, in order."""
+
+    def __init__(self, *hosts: str) -> None:
+        self.hosts: dict[str, dict[str, Any]] = {}
+        for host in hosts:
+            self.add(host, computes.NEW)
+        self.marked = set(hosts)  # in placement, as disabled
+        self.bad: dict[str, str] = {}  # host -> what its instance lacks
+        self.broken = ""  # what is wrong with the whole cloud
+        self.deaf: set[str] = set()  # hosts that cannot be enabled
+        self.silent: set[str] = set()  # controllers
+        self.booted: list[tuple[str, ...]] = []
+        self.doers: list[str] = []
+
+    def add(self, host: str, reason: str | None, enabled: bool = False) -> None:
+        self.hosts[host] = {"host": host, "enabled": enabled, "reason": reason}
+
+    def fleet(self, **handlers: Any) -> FakeFleet:
+        """Nodes that answer for this Nova, and as ``handlers`` say."""
+        return FakeFleet(
+            nova__services=self._services,
+            nova_trial__allow=self._allow,
+            nova_trial__hold=self._hold,
+            nova_trial__release=self._release,
+            cloud_validation__run=self._run,
+            **handlers,
+        )
+
+    def _answers(self, node: str) -> None:
+        if node in self.silent:
+            raise RuntimeError("did not answer")
+        self.doers.append(node)
+
+    def _services(self, node: str, kwargs: Mapping[str, Any]) -> list[dict[str, Any]]:
+        self._answers(node)
+        assert kwargs["binary"] == "nova-compute"
+        wanted = kwargs.get("host")
+        return [dict(r) for h, r in sorted(self.hosts.items()) if wanted in (None, h)]
+
+    def _allow(self, node: str, kwargs: Mapping[str, Any]) -> list[str]:
+        self._answers(node)
+        if kwargs.get("allowed", True):
+            self.marked -= set(kwargs["hosts"])
+        else:
+            self.marked |= set(kwargs["hosts"])
+        return list(kwargs["hosts"])
+
+    def _hold(self, node: str, kwargs: Mapping[str, Any]) -> bool:
+        self._answers(node)
+        record = self.hosts[kwargs["host"]]
+        if not record["enabled"] and not computes.ours(record["reason"]):
+            return False
+        dated = " 2026-11-22T14:00:00Z" if kwargs.get("dated") else ""
+        self.add(kwargs["host"], kwargs["reason"] + dated)
+        return True
+
+    def _release(self, node: str, kwargs: Mapping[str, Any]) -> bool:
+        self._answers(node)
+        host = kwargs["host"]
+        if host in self.deaf:
+            raise RuntimeError("503")
+        if computes.ours(self.hosts[host]["reason"]):
+            self.add(host, None, enabled=True)
+        return True
+
+    def _run(self, node: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """As ``cloud_validation.run``: it names the first failures and nothing of the others."""
+        self._answers(node)
+        hosts = tuple(kwargs["hosts"])
+        self.booted.append(hosts)
+        if self.broken:
+            raise RuntimeError(self.broken)
+        failures = [f"instance on {h}: active: {self.bad[h]}" for h in hosts if h in self.bad]
+        failures += [f"instance on {h}: active: No valid host" for h in hosts if h in self.marked]
+        if failures:
+            raise RuntimeError("; ".join(failures[:3]))
+        return {"ok": True, "checks": []}
