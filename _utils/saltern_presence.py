@@ -1,0 +1,107 @@
+"""Asks about silent nodes, beside the thread that looks at the beats: it never waits for an answer.
+
+What is asked and what follows is decided in ``saltern.reactor.presence``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from saltern.cloud import Cloud
+from saltern.fleet import Fleet
+from saltern.reactor.presence import Evidence, Presence, Question, State
+from saltern.reactor.scanning import Finding
+
+log = logging.getLogger(__name__)
+
+#: Seconds for a node to answer a ping; and for neighbours to try it, and to say so.
+PING = 3
+REACH, REACHED = 1.5, 4
+#: Calls side by side: two for each question, and all that fell silent together are one question.
+CALLS = 4
+
+
+class Watch:
+    """Turns beats into findings; :meth:`turn` is called about once a second, by one thread.
+
+    :param gone: nodes that the history calls gone ("": a master that was cut off).
+    """
+
+    def __init__(self, fleet: Fleet, gone: Collection[str] = ()) -> None:
+        self._fleet = fleet
+        self._presence = Presence(gone)
+        self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="presence")
+        self._asked: list[tuple[Question, Future[frozenset[str]], Future[dict[str, set[str]]]]] = []
+
+    def turn(
+        self, cloud: Cloud, expected: Collection[str], beats: Mapping[str, float], now: float
+    ) -> list[Finding]:
+        """What is known now and was not before.
+
+        :param expected: nodes that have joined.
+        :param beats: node -> when it was last heard of, by ``time.monotonic()`` of this machine.
+        :param now: by the same clock.
+        """
+        found, question = self._presence.look(cloud, expected, beats, now)
+        for asked in [asked for asked in self._asked if asked[1].done() and asked[2].done()]:
+            self._asked.remove(asked)
+            found += self._settle(*asked, now)
+        if question:
+            where = {node: cloud.address(node) for node in question.suspects}
+            self._asked.append(
+                (
+                    question,
+                    self._pool.submit(self._ping, question.suspects),
+                    self._pool.submit(self._reach, question.neighbours, where),
+                )
+            )
+        return found
+
+    def answering(self, now: float) -> dict[str, bool]:
+        """Node -> whether it is heard of; who is still being asked for is left out."""
+        return self._presence.answering(now)
+
+    def states(self) -> dict[str, State]:
+        """Node -> here, mute, silent or gone."""
+        return self._presence.states()
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _settle(
+        self,
+        question: Question,
+        answered: Future[frozenset[str]],
+        reached: Future[dict[str, set[str]]],
+        now: float,
+    ) -> list[Finding]:
+        broken = answered.exception() or reached.exception()
+        if broken:  # ours, and no evidence against anybody
+            log.error("asking about %s: %s", ", ".join(question.suspects), broken, exc_info=broken)
+            self._presence.ask_again(question, now)
+            return []
+        evidence = Evidence(answered.result(), reached.result())
+        return self._presence.settle(question, evidence, now)
+
+    def _ping(self, nodes: Collection[str]) -> frozenset[str]:
+        answers = self._fleet.call(list(nodes), "test.ping", timeout=PING, kwargs={})
+        return frozenset(node for node, answer in answers.items() if answer.ok)
+
+    def _reach(self, neighbours: Collection[str], where: Mapping[str, str]) -> dict[str, set[str]]:
+        """Neighbour that answered -> nodes of ``where`` that it reaches."""
+        if not neighbours:
+            return {}
+        answers = self._fleet.call(
+            list(neighbours),
+            "neighbours.reach",
+            timeout=REACHED,
+            kwargs={"addresses": sorted(where.values()), "timeout": REACH},
+        )
+        return {
+            neighbour: {node for node, address in where.items() if answer.value.get(address)}
+            for neighbour, answer in answers.items()
+            if answer.ok and isinstance(answer.value, Mapping)
+        }

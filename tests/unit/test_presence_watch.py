@@ -1,0 +1,130 @@
+"""Asking about silent nodes: what is asked of whom, and that nobody waits for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from fake_fleet import FakeFleet, fails
+from saltern.cloud import Cloud
+from saltern.fleet import NO_ANSWER
+from saltern.reactor import presence
+from saltern.reactor.presence import BACK, GONE
+from saltern_presence import Watch
+
+PATIENCE = 10  # seconds
+
+
+class Site:
+    """Nodes that answer a fleet; ``off`` have no power, ``frozen`` no minion that answers."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.off: set[str] = set()
+        self.frozen: set[str] = set()
+        self.reached: Any = None  # what neighbours say instead of the truth
+        self.fleet = FakeFleet(test__ping=self.ping, neighbours__reach=self.reach)
+        self.watch = Watch(self.fleet)
+        self.beats: dict[str, float] = {}
+        self.now = 0.0
+
+    def ping(self, node: str, kwargs: Mapping[str, Any]) -> Any:
+        return fails(NO_ANSWER)(node, kwargs) if node in self.off | self.frozen else True
+
+    def reach(self, node: str, kwargs: Mapping[str, Any]) -> Any:
+        away = {self.cloud.address(gone) for gone in self.off}
+        return self.reached or {address: address not in away for address in kwargs["addresses"]}
+
+    def run(self, seconds: int) -> list[tuple[str, str, str]]:
+        """What is found in so many seconds, answers coming between two of them."""
+        found = []
+        for _ in range(seconds):
+            self.now += 1
+            here = set(self.cloud.nodes) - self.off - self.frozen
+            self.beats.update(dict.fromkeys(here, self.now))
+            found += self.watch.turn(self.cloud, self.cloud.nodes, self.beats, self.now)
+            for _, pinged, reached in self.watch._asked:
+                pinged.exception(PATIENCE), reached.exception(PATIENCE)
+        return [(tag, node, body.get("verdict", "")) for tag, node, body in found]
+
+
+@pytest.fixture
+def site(lab: Cloud) -> Iterator[Site]:
+    made = Site(lab)
+    assert made.run(20) == []
+    assert made.fleet.asked == []
+    yield made
+    made.watch.close()
+
+
+def test_gone_silent_and_back(site: Site) -> None:
+    site.off.add("cmp1")
+    site.frozen.add("ctl1")
+    assert sorted(site.run(15)) == [(GONE, "cmp1", "gone"), (GONE, "ctl1", "silent")]
+    assert site.watch.states()["cmp1"] == "gone"
+    assert site.watch.answering(site.now)["cmp1"] is False
+    site.off.clear()
+    site.frozen.clear()
+    assert sorted(site.run(3)) == [(BACK, "cmp1", ""), (BACK, "ctl1", "")]
+
+
+def test_all_that_fell_silent_together_are_two_calls(site: Site) -> None:
+    site.off |= {"cmp1", "ctl1"}
+    site.run(12)
+    asked = {function: (nodes, kwargs) for function, nodes, kwargs in site.fleet.asked}
+    assert len(site.fleet.asked) == 2
+    assert set(asked["test.ping"][0]) == site.off
+    nodes, kwargs = asked["neighbours.reach"]
+    assert not set(nodes) & site.off
+    assert kwargs["addresses"] == sorted(site.cloud.address(node) for node in site.off)
+
+
+@pytest.mark.parametrize("said", [["10.77.0.21"], "yes", 7])
+def test_a_neighbour_that_talks_nonsense_is_no_witness(site: Site, said: Any) -> None:
+    site.off.add("cmp1")
+    site.reached = said
+    assert site.run(30) == [(GONE, "cmp1", "silent")]
+
+
+def test_a_master_that_hears_nobody_asks_no_neighbours(site: Site) -> None:
+    site.off |= set(site.cloud.nodes)
+    assert site.run(30) == [(GONE, "", "cut off")]
+    assert site.fleet.functions()[0] == "test.ping"
+    assert "neighbours.reach" not in site.fleet.functions()
+
+
+def test_a_failure_of_ours_is_no_evidence(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        raise OSError("the master's socket is gone")
+
+    monkeypatch.setattr(site.fleet, "call", broken)
+    site.off.add("cmp1")
+    assert site.run(30) == []
+    assert "asking about cmp1: the master's socket is gone" in caplog.text
+    monkeypatch.undo()
+    assert site.run(10) == [(GONE, "cmp1", "gone")]
+
+
+def test_nobody_waits_for_an_answer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+    real = site.fleet.call
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        assert answer.wait(PATIENCE)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(site.fleet, "call", slow)
+    site.off.add("cmp1")
+    here = set(site.cloud.nodes) - site.off
+    for _ in range(40):
+        site.now += 1
+        site.beats.update(dict.fromkeys(here, site.now))
+        assert site.watch.turn(site.cloud, site.cloud.nodes, site.beats, site.now) == []
+    assert len(site.watch._asked) == 1, "one that is being asked for is not asked for again"
+    answer.set()
+    assert site.run(2) == [(GONE, "cmp1", "gone")]
+    assert site.now > presence.SILENT
