@@ -31,6 +31,8 @@ CLAIMS = {"role": "controller", "roles": ["controller"], "cloud": {"node": "ctl1
 #: Seconds for one command or job; a loaded machine takes five for either.
 PATIENCE = 90
 QUIET = {"log": {"level": "error"}}
+#: Folders of the site's Saltern that are not this checkout's.
+OWN_ROOMS = ("pillar", "reactor")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -94,11 +96,15 @@ class Site:
 
 
 def installed(home: pathlib.Path) -> pathlib.Path:
-    """A Saltern in ``home`` that is this checkout, with a pillar/ of its own."""
+    """A Saltern in ``home`` that is this checkout, with a pillar/ of its own.
+
+    It has no rules but those that a test writes: by ours the reactor would set this machine right.
+    """
     root = home / "saltern"
-    (root / "pillar").mkdir(parents=True)
+    for own in OWN_ROOMS:
+        (root / own).mkdir(parents=True)
     for path in support.ROOT.iterdir():
-        if path.is_dir() and path.name[0] != "." and path.name != "pillar":
+        if path.is_dir() and path.name[0] != "." and path.name not in OWN_ROOMS:
             (root / path.name).symlink_to(path)
     shutil.copy(support.ROOT / "pillar/top.sls", root / "pillar")
     shutil.copy(support.ROOT / "examples/lab.yaml", root / "pillar/cloud.yaml")
