@@ -215,6 +215,26 @@ def _vip_holders(cloud: Cloud) -> Iterator[str]:
                 yield f"vips.{name}: {address} is an address of {node}; a virtual one must be free"
 
 
+# -- who is told ------------------------------------------------------------------------------
+
+
+def _notify(cloud: Cloud) -> Iterator[str]:
+    """What could give a password away; no sentence shows what is there."""
+    for index, entry in enumerate(cloud.model.get("reactor", {}).get("notify", ())):
+        spec, where = entry.get("smtp", {}), f"reactor.notify[{index}].smtp"
+        password = spec.get("password")
+        if password is not None and not _is_reference(password):
+            yield f"{where}.password: say where it is kept (sdb://... or secret://NAME), not what"
+        if ("user" in spec) != (password is not None):
+            yield f"{where}: user and password need each other"
+        if password is not None and not spec.get("starttls"):
+            yield f"{where}.starttls: must be true, or the password travels in the clear"
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("sdb://", "secret://"))
+
+
 # -- the whole --------------------------------------------------------------------------------
 
 
@@ -302,6 +322,7 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (_vips, ("networks", "vips", "endpoints")),
     (_vip_holders, ()),
     (_config, ()),
+    (_notify, ("reactor",)),
     (_routing, ("networks",)),
     (_endpoints, ("endpoints", "nodes", "roles")),
     (_needs, ("nodes", "roles")),

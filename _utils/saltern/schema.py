@@ -321,7 +321,7 @@ def _sentences(error: Error) -> Iterator[str]:
         yield _bounded(f"{where}: the key {shown(error.instance)} is not {expected or 'text'}")
     elif error.validator == "enum":
         known = [str(value) for value in error.validator_value]
-        hint = guess(str(error.instance), known)
+        hint = _misread(error.instance, known) or guess(str(error.instance), known)
         yield _bounded(f"{where}: {shown(error.instance)} is not one of {', '.join(known)}{hint}")
     elif expected:
         yield _bounded(f"{where}: {shown(error.instance)} is not {expected}")
@@ -333,3 +333,9 @@ def _sentences(error: Error) -> Iterator[str]:
         yield f"{where}: {LIMITS[error.validator].format(error.validator_value)}"
     else:
         yield _bounded(f"{where}: {error.message}")
+
+
+def _misread(value: Any, known: Iterable[str]) -> str:
+    """What to do about a word that YAML takes for true or false."""
+    words = [word for word in known if isinstance(value, bool) and yaml.safe_load(word) is value]
+    return f"; YAML reads {words[0]} as {shown(value)}: write '{words[0]}'" if words else ""

@@ -81,12 +81,65 @@ def test_every_example_is_without_fault(name: str) -> None:
         (put("vips", "public", "10.77.0.10"), "vips.public: is the internal one; leave it out and they are the same"),
         (put("networks", "management", "gateway", "10.77.0.9"), "vips.public: 10.77.0.9 is the gateway of management"),
         (put("config", "nova.cnf", {}), "config['nova.cnf']: no service takes settings by this name; did you mean 'nova.conf'?"),
+        (put("reactor", "notify", [{"log": {}}, {"smtp": {"password": "hunter2"}}]), "reactor.notify[1].smtp.password: say where it is kept (sdb://... or secret://NAME), not what"),
+        (put("reactor", "notify", [{"smtp": {"password": 12345}}]), "reactor.notify[0].smtp.password: say where it is kept (sdb://... or secret://NAME), not what"),
+        (put("reactor", "notify", [{"smtp": {"user": "x", "starttls": True}}]), "reactor.notify[0].smtp: user and password need each other"),
+        (put("reactor", "notify", [{"smtp": {"user": "x", "password": "sdb://v/x"}}]), "reactor.notify[0].smtp.starttls: must be true, or the password travels in the clear"),
         (put("endpoints", "external"), "endpoints: is external, but lb1, lb2 would run haproxy"),
         (drop("nodes", "ctl3"), "nodes: galera would have 2 members (ctl1, ctl2): an even number survives no more than one less; make it 1, 3 or 5"),
     ],
 )  # fmt: skip
 def test_what_is_wrong(change: Callable[[Model], None], fault: str) -> None:
     assert fault in found_in(change)
+
+
+MAIL = {"host": "mail.example.org", "from": "cloud@example.org", "to": ["ops@example.org"]}
+LOGIN = {"starttls": True, "user": "cloud", "password": "secret://smtp"}
+REACTOR = {
+    "mode": "shadow", "scan": 60, "keep_days": 7, "rules": {"node-new": {"mode": "off"}},
+    "notify": [
+        {"log": {"file": "/var/log/x.log"}}, {"smtp": {**MAIL, **LOGIN, "tell": "escalations"}},
+        {"webhook": {"url": "https://example.org/hook", "format": "slack"}},
+        {"webhook": {"url": "sdb://vault/hook"}},
+    ],
+    "heartbeat": {"url": "https://example.org:8443/beat", "every": 30},
+}  # fmt: skip
+
+
+def checked(reactor: Any) -> list[str]:
+    text = yaml.safe_dump({**support.example("lab"), "reactor": reactor})
+    return faults.check(text, support.catalog(), RULES)[1]
+
+
+def test_a_reactor_with_everything() -> None:
+    assert checked(REACTOR) == []
+
+
+@pytest.mark.parametrize(
+    ("reactor", "fault"),
+    [
+        ({"mode": False}, "reactor.mode: False is not one of armed, shadow, off; YAML reads off as False: write 'off'"),
+        ({"mode": True}, "reactor.mode: True is not one of armed, shadow, off"),
+        ({"mode": "on"}, "reactor.mode: 'on' is not one of armed, shadow, off"),
+        ({"rules": {"node-new": {}}}, "reactor.rules.node-new.mode: is missing"),
+        ({"notify": [{}]}, "reactor.notify[0]: needs at least 1 of them"),
+        ({"notify": [{"log": {}, "smtp": MAIL}]}, "reactor.notify[0]: has more than 1 of them"),
+        ({"notify": [{"smpt": MAIL}]}, "reactor.notify[0].smpt: unknown key; did you mean 'smtp'?"),
+        ({"notify": [{"smtp": {"host": "x", "from": "a@b"}}]}, "reactor.notify[0].smtp.to: is missing"),
+        ({"notify": [{"webhook": {"url": "https://a:b@c/"}}]}, "reactor.notify[0].webhook.url: 'https://a:b@c/' is not a URL without user and password (http, https), or where it is kept: sdb://... or secret://NAME"),
+        ({"heartbeat": {"url": "ftp://x", "every": 1}}, "reactor.heartbeat.every: is less than 5"),
+    ],
+)  # fmt: skip
+def test_a_reactor_with_faults(reactor: Any, fault: str) -> None:
+    assert fault in checked(reactor)
+
+
+def test_a_password_in_the_model_is_a_fault_that_does_not_show_it() -> None:
+    for password in ("hunter2", 98765, ["hunter2"], {"hunter2": 98765}):
+        [found] = checked({"notify": [{"smtp": {**MAIL, **LOGIN, "password": password}}]})
+        assert "password: say where it is kept" in found
+        assert "hunter2" not in found
+        assert "98765" not in found
 
 
 def test_nobody_balances() -> None:

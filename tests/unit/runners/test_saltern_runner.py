@@ -20,7 +20,7 @@ BAD = {"file_|-a_|-/etc/a_|-managed": {"__sls__": "keystone", "__id__": "a", "re
 
 @pytest.fixture
 def root(tmp_path: pathlib.Path) -> pathlib.Path:
-    for room in ("catalog", "schema"):
+    for room in ("catalog", "schema", "reactor"):
         shutil.copytree(support.ROOT / room, tmp_path / room)
     (tmp_path / "pillar").mkdir()
     shutil.copy(support.ROOT / "examples/small.yaml", tmp_path / "pillar/cloud.yaml")
