@@ -13,6 +13,9 @@ from saltern.fleet import Answer, Fleet, failures
 PRESENCE_TIMEOUT = 20
 SYNC_TIMEOUT = 180
 CHECK_TIMEOUT = 60
+ARM_TIMEOUT = 30
+#: A minion is back with its watch after one or two of these looks, of so many seconds at most.
+LOOKS, LOOK_TIMEOUT = 30, 5
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ def examine(cloud: Cloud, fleet: Fleet, expected: Expected) -> list[str]:
         unsynced = failures(_sync(stale, fleet), "saltutil.sync_all")
         if unsynced:
             return unsynced
+        _watch(stale, fleet)
         checked.update(_check(stale, fleet, expected))
     found = failures(checked, "preflight.check")
     if found:
@@ -72,6 +76,21 @@ def _sync(nodes: Sequence[str], fleet: Fleet) -> dict[str, Answer]:
         **synced,
         **fleet.call(done, "saltutil.refresh_pillar", timeout=SYNC_TIMEOUT, kwargs={"wait": True}),
     }
+
+
+def _watch(nodes: Sequence[str], fleet: Fleet) -> None:
+    """Have the watch run where its code has just come: that takes a new start of the minion, once.
+
+    Now, while the node has nothing else to do. Where it does not work out the states try again
+    (salt/watch), and say why.
+    """
+    armed = fleet.call(nodes, "healing.arm", timeout=ARM_TIMEOUT, kwargs={})
+    waiting = [node for node in nodes if armed[node].ok and armed[node].value != "running"]
+    for _ in range(LOOKS if waiting else 0):
+        seen = fleet.call(waiting, "healing.watching", timeout=LOOK_TIMEOUT, kwargs={})
+        waiting = [n for n in waiting if not (seen[n].ok and seen[n].value == "running")]
+        if not waiting:
+            return
 
 
 def _old_master(facts: Mapping[str, Any], expected: Expected) -> list[str]:

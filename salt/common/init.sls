@@ -1,4 +1,7 @@
 {#- What every node gets before any service: names, time, and packages that do as they are told. #}
+include:
+  - watch
+
 common-tools:
   pkg.installed:
     - pkgs: [chrony, iproute2]

@@ -101,6 +101,7 @@ def a_fleet(stamps: dict[str, str], digests: dict[str, str], known: bool = True)
         saltutil__list_extmods=lambda n, k: {"modules": ["preflight"] if known else []},
         saltutil__sync_all=sync,
         saltutil__refresh_pillar=refresh,
+        healing__arm=lambda n, k: "running",
         preflight__check=lambda n, k: {"now": k["now"], "stamp": stamps[n], "digest": digests[n]},
     )
 
@@ -135,8 +136,33 @@ def test_a_bare_node_gets_our_code_before_it_is_asked() -> None:
     nodes = a_fleet({}, {}, known=False)
     assert fitness.examine(CLOUD, nodes, NOW) == ["c1", "c2"]
     assert nodes.functions() == [
-        "saltutil.list_extmods", "saltutil.sync_all", "saltutil.refresh_pillar", "preflight.check",
+        "saltutil.list_extmods", "saltutil.sync_all", "saltutil.refresh_pillar", "healing.arm",
+        "preflight.check",
     ]  # fmt: skip
+
+
+def test_a_minion_that_starts_anew_for_its_watch_is_waited_for() -> None:
+    nodes = a_fleet({}, {}, known=False)
+    looks = iter(["starting", "gone", "running"])
+
+    def watching(node: str, kwargs: object) -> str:
+        if (said := next(looks)) == "gone":
+            raise RuntimeError("did not answer")
+        return said
+
+    nodes.handlers["healing.arm"] = lambda n, k: "starting" if n == "c1" else "running"
+    nodes.handlers["healing.watching"] = watching
+    assert fitness.examine(CLOUD, nodes, NOW) == ["c1", "c2"]
+    asked = [who for function, who, _ in nodes.asked if function == "healing.watching"]
+    assert asked == [("c1",)] * 3
+    assert nodes.functions()[-1] == "preflight.check"
+
+
+def test_a_watch_that_does_not_start_holds_up_no_deploy() -> None:
+    nodes = a_fleet({}, {}, known=False)
+    nodes.handlers["healing.arm"] = lambda n, k: "starting"
+    nodes.handlers["healing.watching"] = fails("did not answer")
+    assert fitness.examine(CLOUD, nodes, NOW) == ["c1", "c2"]
 
 
 def test_a_master_that_runs_older_code_is_told() -> None:
