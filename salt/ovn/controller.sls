@@ -26,6 +26,17 @@ ovn-vswitchd-unit:
     - name: /etc/systemd/system/ovs-vswitchd.service.d/saltern.conf
 {%- endif %}
 
+{%- for unit in ["ovs-vswitchd", "ovsdb-server"] %}
+
+ovn-{{ unit }}-restart:
+  file.managed:
+    - name: /etc/systemd/system/{{ unit }}.service.d/saltern-restart.conf
+    - source: salt://ovn/files/switch-unit.conf
+    - makedirs: true
+    - require_in:
+      - pkg: ovn-controller-packages
+{%- endfor %}
+
 ovn-bridges-unit:
   file.managed:
     - name: /etc/systemd/system/saltern-bridges.service

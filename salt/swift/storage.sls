@@ -35,6 +35,12 @@ swift-device:
     - require:
       - pkg: swift-packages
 
+swift-rsync-unit:
+  file.managed:
+    - name: /etc/systemd/system/rsync.service.d/saltern.conf
+    - source: salt://openstack/files/unit.conf
+    - makedirs: true
+
 swift-rsync-config:
   file.managed:
     - name: /etc/rsyncd.conf
@@ -50,6 +56,7 @@ swift-storage-service:
       - file: swift-config
       - file: swift-device
       - file: swift-rsync-config
+      - file: swift-rsync-unit
       - swift_rings: swift-rings
 {%- for kind in v.ports %}
       - file: swift-{{ kind }}-config

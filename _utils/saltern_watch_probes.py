@@ -1,0 +1,53 @@
+"""The probes that a node's watch asks every few seconds: cheap, local, nothing to fork."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import saltern_haproxy_link
+import saltern_probes
+import saltern_systemd
+from saltern import health
+from saltern.reactor.watched import Share
+
+Spec = Mapping[str, Any]
+
+
+def _galera(spec: Spec) -> str | None:
+    """The check that balancers ask: 200 only from a member that may take requests."""
+    return saltern_probes.ask({**spec["check"], "kind": "http"})
+
+
+def _haproxy(spec: Spec) -> str | None:
+    """Its admin socket answers. Whether servers behind it do is another question."""
+    try:
+        saltern_haproxy_link.ask("show info")
+    except saltern_haproxy_link.NoAnswer as exc:
+        return str(exc)
+    return None
+
+
+_MORE: Mapping[str, Callable[[Spec], str | None]] = {"galera": _galera, "haproxy": _haproxy}
+
+#: Kinds that are asked; a service of any other kind is what its units are.
+KINDS = frozenset({*saltern_probes.KINDS, *_MORE})
+
+
+def ask(spec: Spec) -> str | None:
+    """None when the service answers as it should, or the reason why not."""
+    kind = _MORE.get(spec["kind"], saltern_probes.ask)
+    return kind(spec)
+
+
+def look(share: Share, service: str) -> dict[str, Any]:
+    """``{status, reason}`` of a service by its units and its probe, fresh."""
+    stopped = [
+        unit.describe() for unit in saltern_systemd.show(share.units_of(service)) if not unit.up
+    ]
+    if stopped:
+        return {"status": health.DOWN, "reason": "; ".join(stopped)}
+    spec = share.probes[service]
+    reason = ask(spec) if spec["kind"] in KINDS else None
+    status, words = health.of_reason(reason)
+    return {"status": status, "reason": words}
