@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PATHS := $(wildcard _utils _modules _runners _states _pillar _grains _engines lab tests tools bench)
 SCRIPTS := $(shell grep -lE '^\#!/bin/(ba)?sh' lab/* lab/canary/* lab/image/*/usr/*bin/* .ci/* 2>/dev/null)
 
-.PHONY: help demo test bench coverage lint clean venv
+.PHONY: help demo test bench faults coverage lint clean venv
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 \t/p' Makefile
@@ -34,6 +34,10 @@ coverage: venv ## unit tests; every line and branch of the decisions must be run
 
 bench: venv ## measure what Saltern claims; what needs the lab is skipped without it
 	@PYTHONPATH=_utils $(BIN)/python -m bench
+
+faults: venv ## break the lab on purpose, each fault five times, and print how long what was away (root)
+	@$(PYTHON) lab/preflight.py; lab/install --tests
+	SALTERN_RUNS=5 $(BIN)/pytest tests/lab -m faults; PYTHONPATH=_utils $(BIN)/python -m bench.faults
 
 lint: venv ## ruff, mypy, yamllint, salt-lint and our own checks
 	$(BIN)/ruff check $(PATHS)

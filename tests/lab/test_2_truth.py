@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from labkit import apis, commands, nodes
+from labkit import apis, commands, nodes, reactor
 
 pytestmark = pytest.mark.lab
 
@@ -25,7 +25,7 @@ def test_every_node_is_healthy(deployed: None, members: list[str], depth: tuple[
 def test_what_is_down_is_called_down(
     deployed: None, members: list[str], node: str, service: str, unit: str
 ) -> None:
-    with nodes.stopped(node, unit):
+    with reactor.paused("a test"), nodes.stopped(node, unit):
         answers = commands.salt(None, "openstack.health")
         found = answers.nodes[node][service]
         assert found["status"] == "down", found

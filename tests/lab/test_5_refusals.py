@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from labkit import commands, nodes
+from labkit import commands, nodes, reactor
 from labkit.model import Edit
 
 pytestmark = pytest.mark.lab
@@ -45,7 +45,7 @@ def test_a_model_with_faults_is_refused_with_all_of_them(edited: Edit, members: 
 
 def test_a_node_that_is_away_is_named_at_once(deployed: None, members: list[str]) -> None:
     commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
-    with nodes.stopped("cmp2", "salt-minion"):
+    with reactor.paused("a test"), nodes.stopped("cmp2", "salt-minion"):
         began = time.monotonic()
         outcome = commands.orchestrate("deploy", AT_ONCE * 4)
         seconds = time.monotonic() - began

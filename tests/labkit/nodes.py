@@ -91,7 +91,7 @@ def give_vips(node: str, endpoints: Sequence[str], address: str) -> None:
 
 def cut_power(node: str) -> None:
     """Take ``node`` away as a power cut does: first its cables, so that no peer is told goodbye."""
-    for interface in _cables(node):
+    for interface in cables(node):
         proc.run(["ip", "link", "set", interface, "down"])
     podman.podman("kill", shape.container(node))
     podman.podman("wait", shape.container(node), timeout=30)
@@ -103,8 +103,8 @@ def restore_power(node: str) -> None:
         podman.podman("start", shape.container(node))
 
 
-def _cables(node: str) -> list[str]:
-    """The host's ends of the node's network cables."""
+def cables(node: str) -> list[str]:
+    """The host's ends of the machine's network cables."""
     links = json.loads(proc.out(["ip", "-json", "link", "show", "type", "veth"]))
     names: dict[int, str] = {link["ifindex"]: link["ifname"] for link in links}
     listed = podman.inside(node, "sh", "-c", "cat /sys/class/net/eth*/iflink")

@@ -1,0 +1,66 @@
+"""What the fault tests of the lab measured last: ``make faults``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from bench import harness
+from bench.harness import Row
+from lab.paths import STATE
+
+TITLE = "faults on the lab"
+RESULTS = STATE / "results"
+#: Fault -> what its seconds are, and what others publish of it.
+WHAT = {
+    "F01": (
+        "F01 API worker killed: longest gap of its node",
+        "2.3-8.3 s (Mirantis/Intel lab)",
+    ),
+    "F02-out": ("F02 API hangs: out of the balancer", "10 s (kolla-ansible defaults)"),
+    "F02-back": ("F02 API hangs: answers again", "never"),
+    "F03-breaker": ("F03 crash loop: given up, and a human told", "systemd stops silently"),
+    "F03-starts": ("F03 crash loop: starts until then", "5 in 10 s"),
+    "F07": ("F07 master away: a stopped service runs again", "nothing heals"),
+    "F08": ("F08 master cut off: somebody is told", ""),
+    "F11": ("F11 haproxy killed on the holder: longest gap", "4.6 s (script check every 1 s)"),
+    "F23": ("F23 memcached restart: until tokens are as fast as before", "19 s"),
+    "joined": ("key accepted: canary passed, host enabled", "job lost (stock Salt)"),
+    "killed-agent": ("metadata agent killed: away, beyond a restart", "1 s beacon: 0.58 s"),
+    "killed-api": ("API killed: away, beyond a restart", "1 s beacon: 0.58 s"),
+    "killed-memcached": ("memcached killed: away, beyond a restart", "1 s beacon: 0.58 s"),
+    "killed-nova-compute": (
+        "nova-compute killed: away, beyond a restart",
+        "1 s beacon: 0.58 s",
+    ),
+    "stopped": ("service stopped by somebody: runs again", "never"),
+}
+
+
+def rows() -> list[Row]:
+    """Median and worst of every fault that was measured."""
+    found = []
+    for path in sorted(RESULTS.glob("fault-*.json")):
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        name = path.stem.removeprefix("fault-")
+        if "runs" not in kept:
+            continue
+        what, beside = WHAT.get(name, (name, ""))
+        unit = "" if name.endswith("starts") else "s"
+        runs = len(kept["runs"])
+        found.append(Row(f"{what}, median of {runs}", kept["median"], unit, None, beside))
+        found.append(Row(f"{what}, worst", kept["worst"], unit, kept["target"], beside))
+    return found
+
+
+def measure() -> None:
+    """Print the table."""
+    kept = rows()
+    if not kept:
+        raise harness.Skipped("nothing was measured yet: make faults")
+    harness.show(TITLE, kept)
+
+
+if __name__ == "__main__":
+    sys.exit(harness.run(TITLE, measure))

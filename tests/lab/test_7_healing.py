@@ -1,0 +1,281 @@
+"""Services die, hang, and crash again and again: who heals them, how soon, and who must not.
+
+``SALTERN_RUNS`` says how often each fault is injected: once by default, ``make faults`` takes 5.
+A figure that misses its target is told by ``make faults``; a test fails when an invariant breaks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from labkit import apis, commands, faults, nodes, reactor
+
+from lab import podman, proc
+from lab.model import MASTER
+
+pytestmark = [pytest.mark.lab, pytest.mark.faults]
+
+HEALED = 30  # seconds until whatever it was must be healed
+ONE_ALERT = 45  # seconds until people must have been told
+
+
+@pytest.fixture(autouse=True)
+def quiet(deployed: None, members: list[str]) -> Iterator[None]:
+    """Each fault comes upon a cloud that is well, and leaves one."""
+    commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
+    nodes.wait_healthy(members)
+    reactor.wait_quiet()
+    yield
+    nodes.wait_healthy(members)
+
+
+def holder(members: list[str]) -> str:
+    """The node that holds the public address."""
+    for node in members:
+        if f" {apis.vip()}/" in podman.inside(node, "ip", "-oneline", "-4", "address"):
+            return node
+    raise AssertionError("nobody holds the public address")
+
+
+# -- killed: systemd starts it again within milliseconds (T0) --------------------------------------
+
+KILLED: dict[str, tuple[str, str, Callable[[], Callable[[], bool]]]] = {
+    "api": ("ctl1", "glance-api", lambda: faults.http("glance", "ctl1")),
+    "memcached": ("ctl2", "memcached", lambda: faults.memcached("ctl2")),
+    "agent": (
+        "cmp1",
+        "neutron-ovn-metadata-agent",
+        lambda: faults.running("cmp1", "neutron-ovn-metadata-agent"),
+    ),
+    "nova-compute": ("cmp2", "nova-compute", lambda: faults.running("cmp2", "nova-compute")),
+}
+
+
+@pytest.mark.parametrize("what", KILLED)
+def test_what_is_killed_comes_back(what: str) -> None:
+    """The figure is what it is away beyond what a restart of it takes here."""
+    node, unit, question = KILLED[what]
+
+    def away(how: Callable[[], float]) -> float:
+        with faults.asking(question()) as asked:
+            at = how()
+            commands.wait_for("a failure", lambda: any(bad > at for bad in asked.bad), 5)
+            commands.wait_for(unit, lambda: asked.good[-1] > asked.bad[-1], HEALED)
+            return asked.gap(at)
+
+    with reactor.paused("its own start is measured", f"node={node}"):
+        own = away(lambda: restarted(node, unit))
+    runs = [away(lambda: faults.signal(node, unit, "KILL")) - own for _ in range(faults.RUNS)]
+    faults.figures(f"killed-{what}", runs, 3.0)
+
+
+def restarted(node: str, unit: str) -> float:
+    """Restart ``unit``; when that was."""
+    at = time.monotonic()
+    podman.inside(node, "systemctl", "restart", "--no-block", unit)
+    return at
+
+
+def test_f01_a_killed_api_worker_costs_no_request() -> None:
+    """Of nova-api: it has two processes here too; the lab's others have one."""
+    seconds, failed = [], []
+    for _ in range(faults.RUNS):
+        with (
+            faults.asking(faults.http("nova-api")) as through,
+            faults.asking(faults.http("nova-api", "ctl2")) as direct,
+        ):
+            worker = podman.inside("ctl2", "pgrep", "--full", "--newest", "nova-api-uwsgi")
+            at = time.monotonic()
+            podman.inside("ctl2", "kill", "-9", worker)
+            time.sleep(3)  # the time in which it may fail
+            seconds.append(direct.gap(at))
+            failed += through.why
+    faults.figures("F01", seconds, 1.5)
+    assert failed == [], "requests through the balancer failed"
+
+
+def test_f11_haproxy_killed_on_the_holder(members: list[str]) -> None:
+    seconds = []
+    for _ in range(faults.RUNS):
+        node = holder(members)
+        with faults.asking(faults.http("keystone")) as asked:
+            at = faults.signal(node, "haproxy", "KILL")
+            time.sleep(3)
+            seconds.append(asked.gap(at))
+    faults.figures("F11", seconds, 1.0)
+    assert max(seconds) < 5
+
+
+def test_f23_a_memcached_restart_slows_nothing_for_long() -> None:
+    apis.token()
+    slow = []
+    for _ in range(faults.RUNS):
+        with faults.asking(lambda: apis.token(10)) as asked:
+            commands.wait_for("ten tokens", lambda: len(asked.took) >= 10, 30)
+            usual = sorted(took for _, took in asked.took)[len(asked.took) // 2]
+            at = time.monotonic()
+            podman.inside("ctl1", "systemctl", "restart", "memcached")
+            time.sleep(5)
+            assert not [bad for bad in asked.bad if bad > at], "requests failed"
+            late = [end - at for end, took in asked.took if end > at and took > 2 * usual]
+            slow.append(max(late, default=0.0))
+    faults.figures("F23", slow, 1.0)
+
+
+# -- hung: it lives, and answers nothing ----------------------------------------------------------
+
+
+def test_f02_a_hung_api_leaves_the_balancer_and_is_restarted(members: list[str]) -> None:
+    node, unit = "ctl2", "glance-api"
+    balancer = holder(members)
+
+    def held_as(status: str) -> bool:
+        return faults.balanced(balancer, "glance", node).startswith(status)
+
+    def once() -> tuple[float, float]:
+        number = reactor.last_event()
+        with faults.asking(faults.http("glance", node)) as asked:
+            at = faults.signal(node, unit, "STOP")
+            commands.wait_for("the balancer to notice", lambda: held_as("DOWN"), HEALED)
+            out = time.monotonic() - at
+            commands.wait_for("it to answer", lambda: asked.good[-1] > at + 2, HEALED)
+            back = asked.gap(at)
+        commands.wait_for("the balancer to take it back", lambda: held_as("UP"), HEALED)
+        reactor.wait_quiet()
+        assert reactor.actions(reactor.since(number)) == [(f"glance on {node}", "restart")]
+        return out, back
+
+    out, back = zip(*[once() for _ in range(faults.RUNS)], strict=True)
+    faults.figures("F02-out", out, 1.0)
+    faults.figures("F02-back", back, 10.0)
+
+
+# -- stopped: nobody but the reactor starts it again -----------------------------------------------
+
+
+def test_what_somebody_stopped_is_started_and_told_once() -> None:
+    number = reactor.last_event()
+    with faults.asking(faults.memcached("ctl3")) as asked:
+        at = time.monotonic()
+        podman.inside("ctl3", "systemctl", "stop", "memcached")
+        commands.wait_for("memcached", lambda: any(good > at + 0.5 for good in asked.good), HEALED)
+        seconds = asked.gap(at)
+    reactor.wait_quiet()
+    assert reactor.actions(reactor.since(number)) == [("memcached on ctl3", "restart")]
+    faults.figures("stopped", [seconds], 3.0)
+
+
+def test_nothing_is_touched_in_maintenance() -> None:
+    number = reactor.last_event()
+    with reactor.paused("a test", "node=ctl3"), nodes.stopped("ctl3", "memcached"):
+        commands.wait_for("the report", lambda: reactor.since(number), HEALED)
+        time.sleep(5)  # the time in which it must not act
+        entries = reactor.since(number)
+    assert reactor.actions(entries) == []
+    assert any("paused" in reason for entry in entries for reason in entry["reasons"])
+
+
+# -- crash loop: an end, and one message ----------------------------------------------------------
+
+
+@contextmanager
+def crashing(node: str, unit: str) -> Iterator[None]:
+    """``unit`` on ``node`` dies as soon as it is started, whatever its files say."""
+    folder = f"/etc/systemd/system/{unit}.service.d"
+    text = "[Service]\\nExecStart=\\nExecStart=/bin/false\\n"
+    podman.inside(node, "sh", "-c", f"printf '{text}' >{folder}/zz-test.conf")
+    podman.inside(node, "systemctl", "daemon-reload")
+    try:
+        yield
+    finally:
+        podman.inside(node, "rm", f"{folder}/zz-test.conf")
+        podman.inside(node, "systemctl", "daemon-reload")
+        podman.inside(node, "systemctl", "restart", unit)
+
+
+def starts(node: str, unit: str, since: int) -> int:
+    """How often systemd started ``unit`` since that second of the epoch."""
+    said = podman.attempt(
+        node, "journalctl", f"--unit={unit}", f"--since=@{since}", "--output=cat", "--grep=^Start"
+    )
+    return sum(line.startswith("Started") for line in said.splitlines())
+
+
+def test_f03_a_crash_loop_ends_with_one_message() -> None:
+    unit = "placement-api"
+    tried = {entry["fault"] for entry in reactor.history()}  # there the ladder goes on
+    node = next(n for n in ("ctl3", "ctl2", "ctl1") if f"placement on {n}" not in tried)
+    number, told = reactor.last_event(), len(reactor.messages())
+    with crashing(node, unit):
+        since = int(time.time())
+        began = faults.signal(node, unit, "KILL")
+        commands.wait_for("a message", lambda: len(reactor.messages()) > told, 120)
+        seconds, count = time.monotonic() - began, starts(node, unit, since)
+        acted = reactor.actions(reactor.since(number))
+        time.sleep(20)  # the time in which nothing more must be tried, and nobody told again
+        entries, messages = reactor.since(number), reactor.messages()[told:]
+    ladder = [(f"placement on {node}", rung) for rung in ("restart", "reapply", "isolate")]
+    assert acted in (ladder, ladder[1:]), "never the same rung twice"
+    assert reactor.actions(entries) == acted, "it goes on"
+    assert [m["phase"] for m in messages] == ["attention"], messages
+    faults.figures("F03-breaker", [seconds], 60.0)
+    faults.figures("F03-starts", [float(count)], 6.0)
+
+
+# -- too much at once: suspect ourselves ----------------------------------------------------------
+
+
+def test_f29_two_thirds_of_a_role_are_not_restarted() -> None:
+    number, told = reactor.last_event(), len(reactor.messages())
+    with nodes.stopped("ctl1", "memcached"), nodes.stopped("ctl2", "memcached"):
+        commands.wait_for("a message", lambda: len(reactor.messages()) > told, ONE_ALERT)
+        time.sleep(10)  # the time in which more must not happen
+        entries, messages = reactor.since(number), reactor.messages()[told:]
+    # The first of the two may have been healed before the second was stopped.
+    assert len(reactor.actions(entries)) <= 1, entries
+    assert [m["phase"] for m in messages] == ["attention"], messages
+
+
+def test_f08_a_master_that_is_cut_off_does_nothing(members: list[str]) -> None:
+    number, told = reactor.last_event(), len(reactor.messages())
+    [cable] = nodes.cables(MASTER)
+    began = time.monotonic()
+    proc.run(["ip", "link", "set", cable, "down"])
+    try:
+        commands.wait_for("a message", lambda: len(reactor.messages()) > told, ONE_ALERT)
+        seconds = time.monotonic() - began
+        time.sleep(15)  # the time in which it must not act
+        entries, messages = reactor.since(number), reactor.messages()[told:]
+    finally:
+        proc.run(["ip", "link", "set", cable, "up"])
+    assert reactor.actions(entries) == []
+    assert len(messages) == 1, messages
+    faults.figures("F08", [seconds], 30.0)
+    commands.wait_for("the nodes", lambda: not reactor.ask("pending").get("needs a human"), 120)
+    assert reactor.actions(reactor.since(number)) == [], "it acted when it came back"
+
+
+def test_f07_nodes_heal_themselves_while_the_master_is_away() -> None:
+    away = 60 if faults.RUNS == 1 else 300
+    number = reactor.last_event()
+    with nodes.stopped(MASTER, "salt-master"):
+        began = time.monotonic()
+        with (
+            faults.asking(faults.memcached("ctl3")) as stopped,
+            faults.asking(faults.http("glance", "ctl1")) as killed,
+        ):
+            podman.inside("ctl3", "systemctl", "stop", "memcached")
+            faults.signal("ctl1", "glance-api", "KILL")
+            commands.wait_for(
+                "both", lambda: all(a.good[-1] > began + 5 for a in (stopped, killed)), away
+            )
+            seconds = stopped.gap(began)
+        time.sleep(max(0.0, away - (time.monotonic() - began)))
+    faults.figures("F07", [seconds], 30.0)
+    commands.wait_for("the master", lambda: reactor.ask("pending"), 60)
+    reactor.wait_quiet(120)
+    wrong = [a for a in reactor.actions(reactor.since(number)) if a[1] not in ("look",)]
+    assert wrong == [], "it healed what was healed"

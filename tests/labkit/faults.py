@@ -1,0 +1,129 @@
+"""Faults of one service on one node, and how long it was away for those who ask it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import requests
+
+from lab import podman
+from labkit import apis, commands
+
+#: How often each fault is injected.
+RUNS = int(os.environ.get("SALTERN_RUNS", "1"))
+PAUSE = 0.02  # seconds between two questions
+
+
+@dataclass
+class Asked:
+    """One question, asked over and over: when it was answered."""
+
+    good: list[float] = field(default_factory=list)
+    bad: list[float] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)  # one for each of the bad
+    took: list[tuple[float, float]] = field(default_factory=list)  # (when, seconds) of the good
+
+    def gap(self, start: float) -> float:
+        """Seconds of the longest time without an answer since ``start``."""
+        after = [start, *(at for at in self.good if at > start)]
+        return max((b - a for a, b in pairwise(after)), default=float("inf"))
+
+
+@contextmanager
+def asking(question: Callable[[], object]) -> Iterator[Asked]:
+    """Ask ``question`` in a thread for as long as this lasts; what raises or is false is bad."""
+    asked, over = Asked(), threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            began = time.monotonic()
+            why = ""
+            try:
+                if not question():
+                    why = "not the answer that it should be"
+            except (OSError, requests.RequestException) as exc:
+                why = str(exc)
+            ended = time.monotonic()
+            if why:
+                asked.bad.append(ended)
+                asked.why.append(f"{why} after {ended - began:.2f} s")
+            else:
+                asked.good.append(ended)
+                asked.took.append((ended, ended - began))
+            over.wait(PAUSE)
+
+    thread = threading.Thread(target=ask, name="asking")
+    thread.start()
+    try:
+        commands.wait_for("a first answer", lambda: asked.good, 30)
+        yield asked
+    finally:
+        over.set()
+        thread.join()
+
+
+def http(service: str, node: str | None = None, path: str = "/healthcheck") -> Callable[[], bool]:
+    """Whether the copy of ``service`` on ``node`` (default: any, by the balancer) answers."""
+    where = apis.node_address(node) if node else apis.vip("internal")
+    url = f"http://{where}:{apis.port(service)}{path}"
+    return lambda: requests.get(url, timeout=2).status_code < 400
+
+
+def memcached(node: str) -> Callable[[], bool]:
+    """Whether memcached of ``node`` speaks."""
+    where = (apis.node_address(node), apis.port("memcached"))
+
+    def speaks() -> bool:
+        with socket.create_connection(where, timeout=1) as sock:
+            sock.settimeout(1)
+            sock.sendall(b"version\r\n")
+            return sock.recv(8) == b"VERSION "
+
+    return speaks
+
+
+def running(node: str, unit: str) -> Callable[[], bool]:
+    """Whether the main process of ``unit`` lives, as systemd on ``node`` sees it."""
+
+    def lives() -> bool:
+        shown = podman.attempt(node, "systemctl", "show", "-pSubState", "--value", unit)
+        return shown == "running"
+
+    return lives
+
+
+def signal(node: str, unit: str, name: str, whom: str = "all") -> float:
+    """Send the signal ``name`` to ``unit``: its ``main`` process or ``all``; when that was."""
+    podman.inside(node, "systemctl", "kill", f"--kill-whom={whom}", f"--signal={name}", unit)
+    return time.monotonic()
+
+
+def balanced(balancer: str, service: str, node: str) -> str:
+    """What ``balancer`` holds of the copy of ``service`` on ``node``: UP, DOWN, MAINT, ..."""
+    script = "echo show stat | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
+    for line in podman.inside(balancer, "sh", "-c", script).splitlines():
+        columns = line.split(",")
+        if columns[1:2] == [node] and columns[0].startswith(service):
+            return columns[17]
+    raise LookupError(f"{balancer} has no server {node} for {service}")
+
+
+def figures(name: str, seconds: Sequence[float], target: float) -> None:
+    """Keep the seconds of all runs with median and worst, for ``make faults`` to print."""
+    commands.keep(
+        f"fault-{name}",
+        {
+            "runs": [round(one, 2) for one in seconds],
+            "median": round(statistics.median(seconds), 2),
+            "worst": round(max(seconds), 2),
+            "target": target,
+        },
+    )
