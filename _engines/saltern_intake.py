@@ -2,6 +2,9 @@
 Reads the master's event bus into the journal of the reactor. Configured by master.d/saltern.conf.
 """
 
+import pathlib
+import sys
+
 import saltern_watchdog
 
 __virtualname__ = "saltern_intake"
@@ -18,6 +21,8 @@ def start():
     opts = dict(__opts__)
 
     def work():
+        # Salt has our code on Python's path only while it loads an engine.
+        sys.path.insert(0, str(pathlib.Path(saltern_watchdog.__file__).parent))
         # Only in the process that does the work: its keeper stays small.
         import saltern_engines
 

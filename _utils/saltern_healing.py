@@ -12,9 +12,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import saltern_systemd
 from saltern.reactor.watched import Unit, unit_to_restart
@@ -45,8 +44,8 @@ class Refused(RuntimeError):
 Look = Callable[[], "dict[str, Any]"]
 
 
-@dataclass(frozen=True)
-class Patient:
+# No dataclass: under Salt's loader of utils this module is in no sys.modules, which one needs.
+class Patient(NamedTuple):
     """A service of this node, and how it is looked at."""
 
     service: str

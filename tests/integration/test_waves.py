@@ -95,6 +95,9 @@ def test_waves_follow_one_another_and_the_balancer_admits_last(site: Site, stubs
         healthy = {s for t, _, _, h in stubs.notes("health") for s in h["services"] if t < at}
         assert set(said["services"]) <= healthy, "admitted before it was seen healthy"
         admitted += said["services"]
+    [tried], [let_in] = stubs.notes("tried"), stubs.notes("let in")
+    assert tried[3] == {"hosts": ["cmp1"]}
+    assert at < tried[0] < let_in[0], "the compute worked before an instance had proven it"
     assert sorted(admitted) == sorted(n for n, spec in cloud.catalog.items() if "proxy" in spec)
 
 
