@@ -274,7 +274,8 @@ def discover_hosts(hosts=None, timeout=60):
         time.sleep(POLL)
     failure = None
     try:
-        _manage("cell_v2", "discover_hosts")
+        # By service: a host that was deleted and is back has a compute node that counts as mapped.
+        _manage("cell_v2", "discover_hosts", "--by-service")
     except CommandExecutionError as exc:  # the scheduler's own search may have been faster
         failure = exc
     mapped = mapped_hosts()

@@ -26,7 +26,6 @@ WHAT = {
     "F08": ("F08 master cut off: somebody is told", ""),
     "F11": ("F11 haproxy killed on the holder: longest gap", "4.6 s (script check every 1 s)"),
     "F23": ("F23 memcached restart: until tokens are as fast as before", "19 s"),
-    "joined": ("key accepted: canary passed, host enabled", "job lost (stock Salt)"),
     "killed-agent": ("metadata agent killed: away, beyond a restart", "1 s beacon: 0.58 s"),
     "killed-api": ("API killed: away, beyond a restart", "1 s beacon: 0.58 s"),
     "killed-memcached": ("memcached killed: away, beyond a restart", "1 s beacon: 0.58 s"),
