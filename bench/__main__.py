@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import deploy, harness, health, idle, pillar
+from bench import deploy, faults, harness, health, idle, pillar, reactor
 
 sys.exit(
     max(
@@ -12,5 +12,7 @@ sys.exit(
         harness.run(idle.TITLE, idle.measure),
         harness.run(health.TITLE, health.measure),
         harness.run(deploy.TITLE, lambda: deploy.measure(False)),
+        harness.run(faults.TITLE, faults.measure),
+        harness.run(reactor.TITLE, lambda: reactor.measure(reactor.arguments([]))),
     )
 )
