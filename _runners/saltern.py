@@ -340,7 +340,7 @@ def simulate(file=None):
     .. code-block:: bash
 
         salt-run saltern.simulate
-        salt-run saltern.simulate /root/journal-of-friday.db
+        salt-run saltern.simulate journal-of-friday.db
     """
     with _ledger() as ledger:
         return ledger.simulate(file)

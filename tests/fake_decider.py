@@ -128,3 +128,20 @@ class FakeDecider:
 
     def fault(self, node: str, subject: str, kind: str = "service") -> Fault:
         return Fault(node, kind, subject)
+
+
+def guarded(reactor: FakeDecider, **changes: Any) -> FakeDecider:
+    """``reactor`` with other numbers in every guard rail."""
+    reactor.rules = {
+        name: replace(rule, guards=replace(rule.guards, **changes)) for name, rule in RULES.items()
+    }
+    return reactor
+
+
+def wide(count: int = 12) -> FakeDecider:
+    """A cloud with ``count`` controllers, and a service on each that has no quorum."""
+    nodes = {
+        f"c{n}": {"roles": ["controller"], "addresses": {"management": f"192.0.2.{n}"}}
+        for n in range(count)
+    }
+    return FakeDecider(Cloud({"name": "w", "nodes": nodes}, support.catalog()))

@@ -161,7 +161,7 @@ def test_f02_a_hung_api_leaves_the_balancer_and_is_restarted(members: list[str])
 # -- stopped: nobody but the reactor starts it again -----------------------------------------------
 
 
-def test_what_somebody_stopped_is_started_and_told_once() -> None:
+def test_what_somebody_stopped_is_started_once() -> None:
     number = reactor.last_event()
     with faults.asking(faults.memcached("ctl3")) as asked:
         at = time.monotonic()

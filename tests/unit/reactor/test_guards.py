@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
-import support
-from fake_decider import RULES, FakeDecider
+from fake_decider import FakeDecider, guarded, wide
 from saltern.cloud import Cloud
 from saltern.reactor import guards
 from saltern.reactor.guards import span
@@ -19,23 +17,6 @@ NODES = ("ctl1", "ctl2", "ctl3")
 @pytest.fixture
 def reactor(lab: Cloud) -> FakeDecider:
     return FakeDecider(lab)
-
-
-def guarded(reactor: FakeDecider, **changes: Any) -> FakeDecider:
-    """``reactor`` with other numbers in every guard rail."""
-    reactor.rules = {
-        name: replace(rule, guards=replace(rule.guards, **changes)) for name, rule in RULES.items()
-    }
-    return reactor
-
-
-def wide(count: int = 12) -> FakeDecider:
-    """A cloud with ``count`` controllers, and a service on each that has no quorum."""
-    nodes = {
-        f"c{n}": {"roles": ["controller"], "addresses": {"management": f"192.0.2.{n}"}}
-        for n in range(count)
-    }
-    return FakeDecider(Cloud({"name": "w", "nodes": nodes}, support.catalog()))
 
 
 def test_spans_are_for_people() -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import pytest
-import support
-from fake_decider import RULES, FakeDecider
+from fake_decider import FakeDecider, guarded, wide
 from saltern.cloud import Cloud
 from saltern.reactor.rules import Budget
 
@@ -15,23 +11,6 @@ from saltern.reactor.rules import Budget
 @pytest.fixture
 def reactor(lab: Cloud) -> FakeDecider:
     return FakeDecider(lab)
-
-
-def guarded(reactor: FakeDecider, **changes: Any) -> FakeDecider:
-    """``reactor`` with other numbers in every guard rail."""
-    reactor.rules = {
-        name: replace(rule, guards=replace(rule.guards, **changes)) for name, rule in RULES.items()
-    }
-    return reactor
-
-
-def wide(count: int = 12) -> FakeDecider:
-    """A cloud with ``count`` controllers, and a service on each that has no quorum."""
-    nodes = {
-        f"c{n}": {"roles": ["controller"], "addresses": {"management": f"192.0.2.{n}"}}
-        for n in range(count)
-    }
-    return FakeDecider(Cloud({"name": "w", "nodes": nodes}, support.catalog()))
 
 
 def test_a_crash_loop_is_slowed_down_and_ends_at_the_breaker(reactor: FakeDecider) -> None:
