@@ -29,6 +29,8 @@ ETH_P_ARP = 0x0806
 #: There where systemd is the init, see sd_booted(3).
 SYSTEMD = pathlib.Path("/run/systemd/system")
 
+PROC = pathlib.Path("/proc")
+
 
 def __virtual__():
     return __virtualname__
@@ -159,11 +161,16 @@ def _name_of(address):
 
 
 def _listeners():
-    found = preflight.parse_listeners(_output("ss", "-ltnpH"))
-    for listener in found:
-        pid = listener.pop("pid")
-        listener["unit"] = preflight.parse_unit(_read(f"/proc/{pid}/cgroup")) if pid else ""
-    return found
+    held = []
+    for listener in preflight.parse_listeners(_output("ss", "-ltnpH")):
+        # A child that a server forked for one connection may have ended since `ss` saw it: whoever
+        # of them still lives says whose the socket is, and nobody does where all have gone.
+        pids = listener.pop("pids")
+        groups = list(filter(None, (_read(PROC / str(pid) / "cgroup") for pid in pids)))
+        if groups or not pids:
+            listener["unit"] = next(filter(None, map(preflight.parse_unit, groups)), "")
+            held.append(listener)
+    return held
 
 
 def _vip_answers(cloud, interfaces):

@@ -309,11 +309,15 @@ def parse_addresses(text: str) -> dict[str, dict[str, Any]]:
 
 
 _LISTENER = re.compile(r"^LISTEN\s+\d+\s+\d+\s+(\S+):(\d+)\s")
-_HOLDER = re.compile(r'users:\(\("([^"]+)",pid=(\d+)')
+_HOLDER = re.compile(r'\("([^"]+)",pid=(\d+)')
 
 
 def parse_listeners(text: str) -> list[dict[str, Any]]:
-    """``{address, port, process, pid}`` of each line of ``ss -ltnpH`` that is not loopback's."""
+    """``{address, port, process, pids}`` of each line of ``ss -ltnpH`` that is not loopback's.
+
+    A server that forks for each connection shares its listening socket with every child, and ``ss``
+    names the youngest first; so all of them are given.
+    """
     found = []
     for line in text.splitlines():
         where = _LISTENER.match(line)
@@ -322,13 +326,13 @@ def parse_listeners(text: str) -> list[dict[str, Any]]:
         address = where[1].partition("%")[0].strip("[]")
         if address.startswith("127.") or address == "::1":
             continue
-        holder = _HOLDER.search(line)
+        holders = _HOLDER.findall(line)
         found.append(
             {
                 "address": address,
                 "port": int(where[2]),
-                "process": holder[1] if holder else "",
-                "pid": int(holder[2]) if holder else 0,
+                "process": holders[0][0] if holders else "",
+                "pids": [int(pid) for _, pid in holders],
             }
         )
     return found

@@ -203,9 +203,9 @@ def test_interfaces_without_loopback() -> None:
 
 def test_listeners_that_others_can_reach() -> None:
     assert preflight.parse_listeners(SS) == [
-        {"address": "10.77.0.11", "port": 5000, "process": "uwsgi", "pid": 12},
-        {"address": "::", "port": 4369, "process": "systemd", "pid": 1},
-        {"address": "10.77.0.11", "port": 22, "process": "", "pid": 0},
+        {"address": "10.77.0.11", "port": 5000, "process": "uwsgi", "pids": [12, 13]},
+        {"address": "::", "port": 4369, "process": "systemd", "pids": [1]},
+        {"address": "10.77.0.11", "port": 22, "process": "", "pids": []},
     ]
 
 

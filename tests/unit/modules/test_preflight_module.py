@@ -86,6 +86,26 @@ def test_it_gathers_what_the_master_judges() -> None:
     assert module.check()["clock"]["offset"] is None
 
 
+def test_a_listener_is_whose_any_living_holder_is(
+    said: dict[str, str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that forks for each connection: its child is named first, and may be gone."""
+    monkeypatch.setattr(module, "PROC", tmp_path)
+    for pid in (1, 8):
+        (tmp_path / str(pid)).mkdir()
+    (tmp_path / "1/cgroup").write_text("0::/init.scope\n")
+    (tmp_path / "8/cgroup").write_text("0::/system.slice/nova-novncproxy.service\n")
+    said["ss"] = (
+        'LISTEN 0 9 *:6080 *:* users:(("novncproxy",pid=9,fd=4),("novncproxy",pid=8,fd=4))\n'
+        'LISTEN 0 9 *:80 *:* users:(("gone",pid=7,fd=4))\n'
+        'LISTEN 0 9 *:81 *:* users:(("stray",pid=1,fd=4))\n'
+    )
+    assert [(li["port"], li["unit"]) for li in module.check()["listeners"]] == [
+        (6080, "nova-novncproxy"),
+        (81, ""),
+    ]
+
+
 def test_a_node_without_systemd_is_told_about_and_not_asked_for_units(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
