@@ -7,7 +7,8 @@ that hangs on a live minion, and leaves out, rather than names, the nodes that d
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import salt.client
@@ -28,10 +29,14 @@ LOST = "lost the job (was its minion restarted meanwhile?)"
 
 
 class SaltFleet:
-    """Every minion by its id, through the master that ``conf_file`` configures."""
+    """Every minion by its id, through the master that ``conf_file`` configures.
+
+    Calls may be made from several threads.
+    """
 
     def __init__(self, conf_file: str) -> None:
         self._opts = salt.config.master_config(conf_file)
+        self._idle: list[Any] = []  # clients that nobody uses now
 
     def call(
         self, nodes: Sequence[str], function: str, *, timeout: int, kwargs: Mapping[str, Any]
@@ -41,20 +46,31 @@ class SaltFleet:
         timeout
             Seconds for the whole call; who has not answered by then counts as failed.
         """
-        answers: dict[str, Answer] = {}
         deadline = time.monotonic() + timeout
+        try:
+            answers = self._gather(nodes, function, deadline, dict(kwargs))
+        except _NotTaken as exc:
+            reason = f"the master took no job: {exc}; see journalctl -u salt-master"
+            return dict.fromkeys(nodes, Answer(False, reason))
+        late = Answer(False, f"{function} did not end within {timeout} s")
+        return {node: answers.get(node, late) for node in nodes}
+
+    def _gather(
+        self, nodes: Sequence[str], function: str, deadline: float, kwargs: dict[str, Any]
+    ) -> dict[str, Answer]:
+        """Answers of those who gave one before ``deadline``, or never will."""
+        answers: dict[str, Answer] = {}
         with (
-            salt.client.LocalClient(mopts=dict(self._opts)) as client,
+            self._client() as client,
             salt.utils.event.get_master_event(
                 self._opts, self._opts["sock_dir"], listen=True
             ) as bus,
         ):
             bus.subscribe("salt/job/")
             try:
-                jid = _publish(client, nodes, function, kwarg=dict(kwargs))
+                jid = _publish(client, nodes, function, kwarg=kwargs)
             except (SaltException, KeyError) as exc:
-                reason = f"the master took no job: {exc}; see journalctl -u salt-master"
-                return dict.fromkeys(nodes, Answer(False, reason))
+                raise _NotTaken(str(exc)) from exc
             look = time.monotonic() + FIRST_LOOK
             idle: set[str] = set()
             while len(answers) < len(nodes) and (now := time.monotonic()) < deadline:
@@ -69,14 +85,36 @@ class SaltFleet:
                     found, idle = _look(client, bus, jid, set(nodes) - answers.keys(), idle)
                     answers.update(found)
                     look = time.monotonic() + LOOK_EVERY
-        late = Answer(False, f"{function} did not end within {timeout} s")
-        return {node: answers.get(node, late) for node in nodes}
+        return answers
+
+    @contextmanager
+    def _client(self) -> Iterator[Any]:
+        """A client that nobody else uses meanwhile.
+
+        One that was made loads every execution module of the master, which takes longer than the
+        job (33 ms against 11 ms to publish it): so it is kept, unless something went wrong with it.
+        """
+        try:
+            client = self._idle.pop()
+        except IndexError:
+            client = salt.client.LocalClient(mopts=dict(self._opts))
+        try:
+            yield client
+        except BaseException:
+            client.destroy()
+            raise
+        self._idle.append(client)
+
+
+class _NotTaken(Exception):
+    """The master took no job."""
 
 
 def _publish(client: Any, nodes: Iterable[str], function: str, **how: Any) -> str:
     """Job id of ``function`` on ``nodes``."""
+    # ``listen=False``: a bus of our own listens; the client's would only fill up.
     job = client.run_job(
-        sorted(nodes), function, tgt_type="list", timeout=PUBLISH_TIMEOUT, listen=True, **how
+        sorted(nodes), function, tgt_type="list", timeout=PUBLISH_TIMEOUT, listen=False, **how
     )
     return str(job["jid"])
 

@@ -22,6 +22,10 @@ class FakeMaster:
         self.refuses = ""
         self.refuses_looks = False
         self.jobs: list[tuple[Any, ...]] = []
+        self.destroyed = 0
+
+    def destroy(self) -> None:
+        self.destroyed += 1
 
     def __enter__(self) -> FakeMaster:
         return self
@@ -147,3 +151,26 @@ def test_a_job_that_the_master_does_not_take(
     master.job, master.refuses = job, refuses
     [answer] = call(master, "a").values()
     assert not answer.ok and "the master took no job" in answer.value
+
+
+def test_a_client_is_kept_until_something_goes_wrong(
+    master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+
+    def make(mopts: object) -> FakeMaster:
+        made.append(mopts)
+        return master
+
+    monkeypatch.setattr(saltern_fleet.salt.client, "LocalClient", make)  # type: ignore[attr-defined]
+    fleet = saltern_fleet.SaltFleet("/nonexistent/master")
+
+    def ask() -> Answer:
+        master.events = [returned("a", 1)]
+        return fleet.call(["a"], "test.ping", timeout=5, kwargs={})["a"]
+
+    assert (ask().ok, ask().ok, len(made), master.destroyed) == (True, True, 1, 0)
+    master.refuses = "no authority"
+    assert (ask().ok, len(made), master.destroyed) == (False, 1, 1)
+    master.refuses = ""
+    assert (ask().ok, len(made)) == (True, 2)
