@@ -14,8 +14,9 @@ PRESENCE_TIMEOUT = 20
 SYNC_TIMEOUT = 180
 CHECK_TIMEOUT = 60
 ARM_TIMEOUT = 30
-#: A minion is back with its watch after one or two of these looks, of so many seconds at most.
-LOOKS, LOOK_TIMEOUT = 30, 5
+#: A minion is back with its watch after one or two of these looks. Each waits for seconds on the
+#: node; one that comes while the minion is restarted is not answered at all.
+LOOKS, LOOK_WAIT, LOOK_TIMEOUT = 30, 2, 4
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ def _watch(nodes: Sequence[str], fleet: Fleet) -> None:
     armed = fleet.call(nodes, "healing.arm", timeout=ARM_TIMEOUT, kwargs={})
     waiting = [node for node in nodes if armed[node].ok and armed[node].value != "running"]
     for _ in range(LOOKS if waiting else 0):
-        seen = fleet.call(waiting, "healing.watching", timeout=LOOK_TIMEOUT, kwargs={})
+        seen = fleet.call(
+            waiting, "healing.watching", timeout=LOOK_TIMEOUT, kwargs={"wait": LOOK_WAIT}
+        )
         waiting = [n for n in waiting if not (seen[n].ok and seen[n].value == "running")]
         if not waiting:
             return

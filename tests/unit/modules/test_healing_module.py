@@ -200,8 +200,11 @@ def test_a_minion_that_is_older_than_its_watch_is_restarted_once(
     assert module.arm(quiet=60) == "starting"
     [argv] = node.ran
     assert argv[:4] == ["systemd-run", "--quiet", "--collect", f"--unit={module.RESTART}"]
-    assert argv[-3:] == [str(os.getpid()), str(tmp_path / "cache/proc"), "60"]
+    assert argv[-4:] == [str(os.getpid()), str(tmp_path / "cache/proc"), "60", "alone"]
     assert module.arm() == "starting"  # it is under way
+    with (tmp_path / "run/watch.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert module.watching_() == "starting"  # one that runs now will not for long
     node.restarting = False
     node.minion["started"] = time.time() + 1
     assert module.arm() == "starting"  # it has just started
@@ -211,6 +214,30 @@ def test_a_minion_that_is_older_than_its_watch_is_restarted_once(
         os.utime(engine)  # newer code takes over by itself
         assert module.arm() == "running"
     assert len(node.ran) == 1
+
+
+@pytest.mark.parametrize(("jobs", "how"), [(["1"], "alone"), (["1", "2"], "")])
+def test_a_minion_that_works_for_others_is_not_killed(
+    node: Node, engine: pathlib.Path, tmp_path: pathlib.Path, jobs: list[str], how: str
+) -> None:
+    (tmp_path / "cache/proc").mkdir(parents=True)
+    for job in jobs:
+        (tmp_path / "cache/proc" / job).write_text("")
+    assert module.arm() == "starting"
+    assert node.ran[0][-2:] == ["0", how]
+
+
+def test_who_waits_is_told_at_once_when_the_watch_runs(
+    node: Node, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.restarting = True
+    began = time.monotonic()
+    assert module.watching_(wait=0.3) == "starting"
+    assert time.monotonic() - began >= 0.3
+    with (tmp_path / "run/watch.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        monkeypatch.setattr(time, "sleep", lambda seconds: setattr(node, "restarting", False))
+        assert module.watching_(wait=60) == "running"
 
 
 def test_new_settings_need_a_restart_too(
