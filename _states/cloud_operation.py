@@ -159,8 +159,8 @@ def _changed(ret, changes):
 
 def introduced(name, nodes):
     """
-    Ensure the rest of the cloud knows the nodes that join: what the catalog has to follow on other
-    nodes is done, and their names are in the hosts files.
+    Ensure what the catalog has to follow on other nodes is done for the nodes that join, e.g. hosts
+    mapped to a cell.
 
     Where the whole cloud was walked, all of this is done already.
 
@@ -184,6 +184,29 @@ def introduced(name, nodes):
     ret["changes"] = work.changes
     if reasons and not __opts__["test"]:
         return _failed(ret, reasons, f"Mend this, then run it again: {_again(nodes)}")
+    return _changed(ret, work.changes)
+
+
+def named(name, nodes):
+    """
+    Ensure the rest of the cloud knows the nodes that join by name: they are in the hosts files of
+    whoever answers. Who does not gets them with the next deployment.
+
+    Where the whole cloud was walked, they are there already.
+
+    name
+        What to call the step.
+
+    nodes
+        Nodes that join (list or comma-separated).
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": "the others know their names"}
+    op = _operation()
+    op.progress.heading = name
+    nodes = _joiners(nodes)
+    work = _work(op, nodes)
+    if work.only is not None:
+        joining.name(work, nodes)
     return _changed(ret, work.changes)
 
 

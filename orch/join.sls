@@ -35,7 +35,13 @@ the nodes have joined:
     - require:
       - cloud_operation: the others know them
 
-{#- Told and kept also when a new compute has failed its trial. #}
+{#- Both also when a new compute has failed its trial; nobody waits for names to use it. #}
+their names are known:
+  cloud_operation.named:
+    - nodes: {{ nodes }}
+    - require:
+      - cloud_operation: the others know them
+
 join:
   cloud_operation.ended:
     - require:

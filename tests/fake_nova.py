@@ -23,6 +23,8 @@ class FakeNova:
         self.silent: set[str] = set()  # controllers
         self.booted: list[tuple[str, ...]] = []
         self.doers: list[str] = []
+        self.left: set[str] = set()  # hosts whose trial instance is still there
+        self.sticky = ""  # why instances cannot be removed
 
     def add(self, host: str, reason: str | None, enabled: bool = False) -> None:
         self.hosts[host] = {"host": host, "enabled": enabled, "reason": reason}
@@ -35,6 +37,7 @@ class FakeNova:
             nova_trial__hold=self._hold,
             nova_trial__release=self._release,
             cloud_validation__run=self._run,
+            cloud_validation__clean=self._clean,
             **handlers,
         )
 
@@ -86,4 +89,12 @@ class FakeNova:
         failures += [f"instance on {h}: active: No valid host" for h in hosts if h in self.marked]
         if failures:
             raise RuntimeError("; ".join(failures[:3]))
+        self.left = set() if kwargs["tidy"] else set(hosts)
         return {"ok": True, "checks": []}
+
+    def _clean(self, node: str, kwargs: Mapping[str, Any]) -> str:
+        self._answers(node)
+        if self.sticky:
+            raise RuntimeError(self.sticky)
+        self.left = set()
+        return "1 server"

@@ -120,7 +120,7 @@ def introduce(work: Deployment, nodes: Sequence[str]) -> list[str]:
     """What has to follow on other nodes once the services of ``nodes`` run; returns what did not.
 
     The steps that the catalog puts after a service (``then``) run on whoever can do them now, not
-    only on the leader. Names go to whoever answers; the others get them with the next deployment.
+    only on the leader.
     """
     reasons = []
     for service, entries in _followers(work.cloud, nodes).items():
@@ -139,7 +139,6 @@ def introduce(work: Deployment, nodes: Sequence[str]) -> list[str]:
         for sls, ready in entries:
             # Only of these: another new node of the model may not be there yet.
             work.apply(f"then {sls}", [helper], {"joining": ready}, mods=sls)
-    _name(work, [node for node in work.cloud.nodes if node not in nodes])
     return reasons
 
 
@@ -160,8 +159,12 @@ def _refresh(fleet: Fleet, nodes: Sequence[str]) -> dict[str, Answer]:
     )
 
 
-def _name(work: Deployment, others: Sequence[str]) -> None:
-    """Have ``others`` know the new nodes by name; one that cannot is told, and no obstacle."""
+def name(work: Deployment, nodes: Sequence[str]) -> None:
+    """Have the others know ``nodes`` by name.
+
+    One that cannot is told, and no obstacle: it gets the names with the next deployment.
+    """
+    others = [node for node in work.cloud.nodes if node not in nodes]
     if not others:
         return
     with work.report.step("names", others):
@@ -250,22 +253,43 @@ class _Trial:
     node: str  # from which everything is done
 
     def run(self, hosts: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-        """Hosts that passed and are enabled, and those that did not, with the reason."""
+        """Hosts that passed and are enabled, and those that did not, with the reason.
+
+        A host is enabled before its instance is removed: that takes a third of the trial, and tells
+        little about a host that has just built one. If it fails, the host is held again.
+        """
         failed = self._try(hosts)
         for host, reason in failed.items():
-            self._ask("nova_trial.hold", host=host, reason=computes.FAILED + reason)
-            self._ask("nova_trial.allow", hosts=[host], allowed=False, timeout=1)
-            self.report.note(f"{host} stays disabled: {reason}")
+            self._hold(host, reason)
         for host in (host for host in hosts if host not in failed):
             answer = self._ask("nova_trial.release", host=host)
             if not answer.ok:
                 failed[host] = f"it passed, but could not be enabled: {answer.value}"
+        failed |= self._remove([host for host in hosts if host not in failed])
         _, answer = _services(self.cloud, self.fleet)
         enabled = {s["host"] for s in answer.value if s["enabled"]} if answer.ok else set()
         for host in hosts:
             if host not in failed and host not in enabled:
                 failed[host] = "it passed and was enabled, but Nova does not say so"
         return [host for host in hosts if host not in failed], failed
+
+    def _remove(self, hosts: Sequence[str]) -> dict[str, str]:
+        """Remove the instances of ``hosts``, which are enabled; those that failed after all."""
+        answer = self._ask("cloud_validation.clean") if hosts else Answer(True, "nothing")
+        if answer.ok:
+            return {}
+        failed = dict.fromkeys(
+            hosts, f"it passed, but its instance cannot be removed: {answer.value}"
+        )
+        for host, reason in failed.items():
+            self._hold(host, reason)
+        return failed
+
+    def _hold(self, host: str, reason: str) -> None:
+        """Keep instances away from ``host``."""
+        self._ask("nova_trial.hold", host=host, reason=computes.FAILED + reason)
+        self._ask("nova_trial.allow", hosts=[host], allowed=False, timeout=1)
+        self.report.note(f"{host} stays disabled: {reason}")
 
     def _try(self, hosts: Sequence[str]) -> dict[str, str]:
         """Those of ``hosts`` where the instance did not do its work -> why.
@@ -293,12 +317,20 @@ class _Trial:
         if answer.ok:
             image = self.cloud.option("validation_image")
             answer = self._ask(
-                "cloud_validation.run", hosts=list(hosts), timeout=TRIAL_TIMEOUT, image=image
+                "cloud_validation.run",
+                hosts=list(hosts),
+                timeout=TRIAL_TIMEOUT,
+                image=image,
+                tidy=False,
             )
         return None if answer.ok else str(answer.value)
 
     def _ask(self, function: str, **kwargs: Any) -> Answer:
-        limit = TRIAL_TIMEOUT + CLEANUP_TIMEOUT if "image" in kwargs else ASK_TIMEOUT * 2
+        limits = {
+            "cloud_validation.run": TRIAL_TIMEOUT + CLEANUP_TIMEOUT,
+            "cloud_validation.clean": CLEANUP_TIMEOUT,
+        }
+        limit = limits.get(function, ASK_TIMEOUT * 2)
         return self.fleet.call([self.node], function, timeout=limit, kwargs=kwargs)[self.node]
 
 

@@ -108,6 +108,7 @@ def test_hosts_are_mapped_by_a_conductor_with_todays_pillar_and_names_go_to_the_
     nodes = others(state__sls_id=lambda n, k: changed if n == "lb1" else {})
     work = a_join(nodes)
     assert joining.introduce(work, ["cmp2"]) == []
+    joining.name(work, ["cmp2"])
     leader = LAB.leader("nova-conductor")
     assert nodes.functions() == [
         "saltutil.sync_all",
@@ -139,6 +140,7 @@ def test_another_conductor_goes_on_when_the_leader_is_away() -> None:
     nodes = others(saltutil__sync_all=sync, saltutil__refresh_pillar=refresh)
     work = a_join(nodes)
     assert joining.introduce(work, ["cmp2"]) == []
+    joining.name(work, ["cmp2"])
     [mapped] = [asked for function, asked, _ in nodes.asked if function == "state.sls"]
     assert mapped != (leader,) and mapped[0] in LAB.nodes_running("nova-conductor")
     assert isinstance(work.report, Silent)
@@ -164,7 +166,7 @@ def test_a_host_that_cannot_be_mapped_fails_the_join() -> None:
 def test_names_that_could_not_be_written_are_told_and_no_obstacle() -> None:
     bad = {"x": {"__id__": "h", "__sls__": "c", "result": False, "comment": "read-only"}}
     work = a_join(others(state__sls_id=lambda n, k: bad if n == "lb1" else {}), test=True)
-    assert joining.introduce(work, ["cmp2"]) == []
+    joining.name(work, ["cmp2"])
     assert isinstance(work.report, Silent)
     assert work.report.notes == ["lb1: c: h: read-only (the next deploy brings them)"]
 
@@ -177,7 +179,10 @@ def test_steps_after_a_service_of_their_own_run_where_it_runs() -> None:
     cloud = Cloud({"name": "t", "nodes": nodes}, catalog)
     assert joining._followers(cloud, ["b"]) == {"s": [("s.then", ["b"])]}
     alone = Cloud({"name": "t", "nodes": {"a": nodes["a"]}}, {"t": {"roles": ["a"]}})
-    assert joining.introduce(Deployment(alone, FakeFleet(), Silent()), ["a"]) == []
+    work = Deployment(alone, FakeFleet(), Silent())
+    assert joining.introduce(work, ["a"]) == []
+    joining.name(work, ["a"])
+    assert work.fleet.asked == []  # type: ignore[attr-defined]
 
 
 # -- the trial -----------------------------------------------------------------------------------
@@ -196,6 +201,25 @@ def test_new_hosts_are_tried_side_by_side_and_enabled() -> None:
     assert all(record["enabled"] for record in nova.hosts.values())
     assert report.steps == ["prove new computes"]
     assert set(nova.doers) == {VALIDATOR}
+    assert nova.left == set()
+
+
+def test_a_host_is_enabled_before_its_instance_is_removed() -> None:
+    nova = FakeNova("cmp1")
+    nodes = nova.fleet()
+    joining.prove(LAB, nodes, Silent(), ["cmp1"])
+    done = nodes.functions()
+    assert done.index("nova_trial.release") < done.index("cloud_validation.clean")
+
+
+def test_a_host_whose_instance_cannot_be_removed_is_held_again() -> None:
+    nova = FakeNova("cmp1", "cmp2")
+    nova.sticky = "still there: server x"
+    proof, report = prove(nova)
+    why = "it passed, but its instance cannot be removed: still there: server x"
+    assert (proof.proven, proof.failed) == ([], dict.fromkeys(("cmp1", "cmp2"), why))
+    assert not any(record["enabled"] for record in nova.hosts.values())
+    assert nova.marked == {"cmp1", "cmp2"} and f"cmp1 stays disabled: {why}" in report.notes
 
 
 def test_a_second_proof_tries_nothing() -> None:

@@ -289,6 +289,34 @@ def test_leftovers_of_a_killed_run_are_removed_first(fake: FakeCloud, image: str
     assert [server.name for server in fake.items["server"]] == ["somebody's"]
 
 
+def test_who_waits_for_the_verdict_removes_later(fake: FakeCloud, image: str) -> None:
+    checks = module.run(image=image, tidy=False)["checks"]
+    assert "everything removed" not in [check["name"] for check in checks]
+    assert len(fake.items["server"]) == 1
+    fake.said = "SALTERN CANARY NIC FAILED\n"
+    with pytest.raises(CommandExecutionError):
+        module.run(image=image, tidy=False, timeout=0.05)
+    assert not any(fake.items.values()), "where something is wrong, nobody comes back for it"
+
+
+def test_a_removal_is_asked_for_once(fake: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def delete(key: str, force: bool) -> None:
+        asked.append(key)
+
+    fake._add("server", "saltern-validate-dead")
+    monkeypatch.setattr(fake, "delete_server", delete)
+    monkeypatch.setattr(module, "CLEANUP_TIMEOUT", 0.1)
+    with pytest.raises(CommandExecutionError, match="server saltern-validate-dead"):
+        module.clean()
+    assert len(asked) == 1
+    monkeypatch.setattr(module, "ASK_AGAIN", 0.0)
+    with pytest.raises(CommandExecutionError):
+        module.clean()
+    assert len(asked) > 2
+
+
 def test_what_cannot_be_removed_is_named(fake: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CLEANUP_TIMEOUT", 0.05)
     fake._add("network", "saltern-validate-dead")

@@ -86,7 +86,8 @@ def join(nodes: Any) -> list[dict[str, Any]]:
     """All steps of ``orch/join.sls`` up to the first that fails."""
     steps: list[Callable[[], dict[str, Any]]] = [partial(state.fit, "fit", nodes=nodes)]
     steps += [partial(state.wave, f"wave {n}", n, nodes=nodes) for n in range(len(LAB.waves))]
-    steps += [partial(state.introduced, "known", nodes), partial(state.joined, "joined", nodes)]
+    steps += [partial(state.introduced, "known", nodes), partial(state.named, "named", nodes)]
+    steps += [partial(state.joined, "joined", nodes)]
     done = []
     for step in steps:
         done.append(step())
