@@ -206,7 +206,7 @@ def named(name, nodes):
     nodes = _joiners(nodes)
     work = _work(op, nodes)
     if work.only is not None:
-        joining.name(work, nodes)
+        joining.name(work, nodes, op.joined())
     return _changed(ret, work.changes)
 
 

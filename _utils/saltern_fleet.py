@@ -129,8 +129,10 @@ def _look(
     """
     try:
         question = _publish(client, silent, "saltutil.find_job", arg=[jid])
-    except (SaltException, KeyError):
+    except SaltException:
         return {}, idle  # the master is too busy to be asked: that says nothing about the nodes
+    except KeyError:  # no job: the master has accepted none of their keys
+        return dict.fromkeys(silent, Answer(False, NO_ANSWER)), set()
     running: dict[str, Any] = {}
     deadline = time.monotonic() + PRESENCE_TIMEOUT
     while len(running) < len(silent) and (left := deadline - time.monotonic()) > 0:

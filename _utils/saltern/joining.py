@@ -7,7 +7,7 @@ are walked as in a deployment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,12 +159,12 @@ def _refresh(fleet: Fleet, nodes: Sequence[str]) -> dict[str, Answer]:
     )
 
 
-def name(work: Deployment, nodes: Sequence[str]) -> None:
-    """Have the others know ``nodes`` by name.
+def name(work: Deployment, nodes: Sequence[str], joined: Collection[str]) -> None:
+    """Have the others that have ``joined`` know ``nodes`` by name.
 
     One that cannot is told, and no obstacle: it gets the names with the next deployment.
     """
-    others = [node for node in work.cloud.nodes if node not in nodes]
+    others = [node for node in work.cloud.nodes if node in joined and node not in nodes]
     if not others:
         return
     with work.report.step("names", others):

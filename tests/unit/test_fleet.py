@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ class FakeMaster:
         self.job: dict[str, Any] = {"jid": "1"}
         self.refuses = ""
         self.refuses_looks = False
+        self.strangers: set[str] = set()
         self.jobs: list[tuple[Any, ...]] = []
         self.destroyed = 0
 
@@ -49,6 +51,8 @@ class FakeMaster:
             return self.job
         if self.refuses_looks:
             raise SaltClientError("busy")
+        if self.strangers >= set(nodes):
+            return {}
         assert how["arg"] == ["1"]
         self.looks = [returned(n, said) for n, said in self.running.items() if n in nodes]
         return {"jid": "2"}
@@ -142,6 +146,15 @@ def test_a_master_that_is_too_busy_to_be_asked_says_nothing_about_nodes(
     master.events = [None, returned("a", 1)]
     master.refuses_looks = True
     assert call(master, "a") == {"a": Answer(True, 1)}
+
+
+def test_nodes_whose_keys_are_not_accepted_are_not_waited_for(master: FakeMaster) -> None:
+    master.events = [returned("a", 1), None]
+    master.strangers = {"b", "c"}
+    began = time.monotonic()
+    silent = Answer(False, NO_ANSWER)
+    assert call(master, "a", "b", "c") == {"a": Answer(True, 1), "b": silent, "c": silent}
+    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize(("job", "refuses"), [({}, ""), ({"jid": "1"}, "no authority")])

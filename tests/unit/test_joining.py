@@ -108,7 +108,7 @@ def test_hosts_are_mapped_by_a_conductor_with_todays_pillar_and_names_go_to_the_
     nodes = others(state__sls_id=lambda n, k: changed if n == "lb1" else {})
     work = a_join(nodes)
     assert joining.introduce(work, ["cmp2"]) == []
-    joining.name(work, ["cmp2"])
+    joining.name(work, ["cmp2"], LAB.nodes)
     leader = LAB.leader("nova-conductor")
     assert nodes.functions() == [
         "saltutil.sync_all",
@@ -140,7 +140,7 @@ def test_another_conductor_goes_on_when_the_leader_is_away() -> None:
     nodes = others(saltutil__sync_all=sync, saltutil__refresh_pillar=refresh)
     work = a_join(nodes)
     assert joining.introduce(work, ["cmp2"]) == []
-    joining.name(work, ["cmp2"])
+    joining.name(work, ["cmp2"], LAB.nodes)
     [mapped] = [asked for function, asked, _ in nodes.asked if function == "state.sls"]
     assert mapped != (leader,) and mapped[0] in LAB.nodes_running("nova-conductor")
     assert isinstance(work.report, Silent)
@@ -166,9 +166,16 @@ def test_a_host_that_cannot_be_mapped_fails_the_join() -> None:
 def test_names_that_could_not_be_written_are_told_and_no_obstacle() -> None:
     bad = {"x": {"__id__": "h", "__sls__": "c", "result": False, "comment": "read-only"}}
     work = a_join(others(state__sls_id=lambda n, k: bad if n == "lb1" else {}), test=True)
-    joining.name(work, ["cmp2"])
+    joining.name(work, ["cmp2"], LAB.nodes)
     assert isinstance(work.report, Silent)
     assert work.report.notes == ["lb1: c: h: read-only (the next deploy brings them)"]
+
+
+def test_who_has_not_joined_is_told_no_names() -> None:
+    """It may not be there at all, and its own join brings them."""
+    nodes = others()
+    joining.name(a_join(nodes), ["cmp2"], ["lb1", "cmp2"])
+    assert {asked for _, asked, _ in nodes.asked} == {("lb1",)}
 
 
 def test_steps_after_a_service_of_their_own_run_where_it_runs() -> None:
@@ -181,7 +188,7 @@ def test_steps_after_a_service_of_their_own_run_where_it_runs() -> None:
     alone = Cloud({"name": "t", "nodes": {"a": nodes["a"]}}, {"t": {"roles": ["a"]}})
     work = Deployment(alone, FakeFleet(), Silent())
     assert joining.introduce(work, ["a"]) == []
-    joining.name(work, ["a"])
+    joining.name(work, ["a"], ["a"])
     assert work.fleet.asked == []  # type: ignore[attr-defined]
 
 
