@@ -12,7 +12,10 @@ from lab.paths import STATE
 
 TITLE = "faults on the lab"
 RESULTS = STATE / "results"
-#: Fault -> what its seconds are, and what others publish of it.
+#: Figures that are no seconds.
+NUMBERS = ("F03-starts", "F27")
+LOST = ("lb1", "ctl1", "ctl2", "ctl3")
+#: Fault -> what its figures are, and what others publish of it.
 WHAT = {
     "F01": (
         "F01 API worker killed: longest gap of its node",
@@ -20,10 +23,15 @@ WHAT = {
     ),
     "F02-out": ("F02 API hangs: out of the balancer", "10 s (kolla-ansible defaults)"),
     "F02-back": ("F02 API hangs: answers again", "never"),
+    "F03-breaker": ("F03 crash loop: somebody is told, all else tried", "systemd is silent"),
+    "F03-starts": ("F03 crash loop: starts", "5, by systemd"),
     "F07": ("F07 master away: a stopped service runs again", "nothing heals"),
     "F08": ("F08 master cut off: somebody is told", ""),
     "F11": ("F11 haproxy killed on the holder: longest gap", "4.6 s (script check every 1 s)"),
     "F23": ("F23 memcached restart: until tokens are as fast as before", "19 s"),
+    "F27": ("F27 keys accepted at once: times as long as one", "SUSE: one key every 15 s"),
+    **{f"gone-{n}": (f"{n} loses its power: somebody is told", "") for n in LOST},
+    "joined": ("key accepted: canary passed, host enabled", "job lost 0.4 s after acceptance"),
     "killed-agent": ("metadata agent killed: away, beyond a restart", "1 s beacon: 0.58 s"),
     "killed-api": ("API killed: away, beyond a restart", "1 s beacon: 0.58 s"),
     "killed-memcached": ("memcached killed: away, beyond a restart", "1 s beacon: 0.58 s"),
@@ -44,9 +52,9 @@ def rows() -> list[Row]:
         if "runs" not in kept:
             continue
         what, beside = WHAT.get(name, (name, ""))
-        runs = len(kept["runs"])
-        found.append(Row(f"{what}, median of {runs}", kept["median"], "s", None, beside))
-        found.append(Row(f"{what}, worst", kept["worst"], "s", kept["target"], beside))
+        runs, unit = len(kept["runs"]), "" if name in NUMBERS else "s"
+        found.append(Row(f"{what}, median of {runs}", kept["median"], unit, None, beside))
+        found.append(Row(f"{what}, worst", kept["worst"], unit, kept["target"], beside))
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from labkit import apis, commands, faults, nodes, reactor
@@ -183,7 +184,77 @@ def test_nothing_is_touched_in_maintenance() -> None:
     assert any("paused" in reason for entry in entries for reason in entry["reasons"])
 
 
+# -- crash loop: an end, and one message ----------------------------------------------------------
+
+
+@contextmanager
+def crashing(node: str, unit: str) -> Iterator[None]:
+    """``unit`` on ``node`` dies as soon as it is started, whatever its files say."""
+    folder = f"/etc/systemd/system/{unit}.service.d"
+    text = "[Service]\\nExecStart=\\nExecStart=/bin/false\\n"
+    podman.inside(node, "sh", "-c", f"printf '{text}' >{folder}/zz-test.conf")
+    podman.inside(node, "systemctl", "daemon-reload")
+    try:
+        yield
+    finally:
+        podman.inside(node, "rm", f"{folder}/zz-test.conf")
+        podman.inside(node, "systemctl", "daemon-reload")
+        podman.inside(node, "systemctl", "restart", unit)
+
+
+def starts(node: str, unit: str, since: int) -> int:
+    """How often systemd started ``unit`` since that second of the epoch."""
+    said = podman.attempt(
+        node, "journalctl", f"--unit={unit}", f"--since=@{since}", "--output=cat", "--grep=^Start"
+    )
+    return sum(line.startswith("Started") for line in said.splitlines())
+
+
+def test_f03_a_crash_loop_ends_with_one_message(members: list[str]) -> None:
+    unit = "placement-api"
+    tried = {entry["fault"] for entry in reactor.history()}  # there the ladder goes on
+    node = next(n for n in ("ctl3", "ctl2", "ctl1") if f"placement on {n}" not in tried)
+    number, told = reactor.last_event(), len(reactor.messages())
+
+    def messages() -> list[str]:
+        return phases(told, f"placement on {node}")
+
+    with crashing(node, unit):
+        since = int(time.time())
+        began = faults.signal(node, unit, "KILL")
+        commands.wait_for("a message", messages, 120)
+        seconds, count = time.monotonic() - began, starts(node, unit, since)
+        acted = reactor.actions(reactor.since(number))
+        time.sleep(20)  # the time in which nothing more must be tried, and nobody told again
+        entries, heard = reactor.since(number), messages()
+    ladder = [(f"placement on {node}", rung) for rung in ("restart", "reapply", "isolate")]
+    assert acted in (ladder, ladder[1:]), "never the same rung twice"
+    assert reactor.actions(entries) == acted, "it goes on"
+    assert heard == ["attention"]
+    assert not commands.orchestrate("deploy", 600).code
+    balancer = holder(members)
+    commands.wait_for(
+        "what was isolated to be put back",
+        lambda: faults.balanced(balancer, "placement", node).startswith("UP"),
+        120,
+    )
+    commands.wait_for("its end to be told", lambda: messages() == ["attention", "resolved"], 120)
+    faults.figures("F03-breaker", [seconds], 60.0)
+    faults.figures("F03-starts", [float(count)], 6.0)
+
+
 # -- too much at once: suspect ourselves ----------------------------------------------------------
+
+
+def test_f29_two_thirds_of_a_role_are_not_restarted() -> None:
+    number, told = reactor.last_event(), len(reactor.messages())
+    with nodes.stopped("ctl1", "memcached"), nodes.stopped("ctl2", "memcached"):
+        commands.wait_for("a message", lambda: phases(told, "too much is sick"), ONE_ALERT)
+        time.sleep(10)  # the time in which more must not happen
+        entries, heard = reactor.since(number), phases(told, "too much is sick")
+    # The first of the two may have been healed before the second was stopped.
+    assert len(reactor.actions(entries)) <= 1, entries
+    assert heard == ["attention"]
 
 
 def test_f08_a_master_that_is_cut_off_does_nothing(members: list[str]) -> None:

@@ -1,16 +1,17 @@
-"""The power of one machine is cut: every API goes on answering through the virtual address."""
+"""The power of a machine is cut: every API goes on answering, and somebody is told of it."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
-from labkit import apis, commands, nodes, watch
+from labkit import apis, commands, faults, nodes, reactor, watch
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults]
 
 SETTLE = 30  # seconds after the cut in which answers may fail: election, quorum, dead connections
 STEADY = 10  # seconds without a failure that count as being back
+TOLD, TARGET = 60, 15.0  # seconds until a human must know, and should
 
 
 @pytest.mark.parametrize("node", ["lb1", "ctl1", "ctl2", "ctl3"])
@@ -22,15 +23,17 @@ def test_every_api_survives_the_loss_of(node: str, deployed: None, members: list
     nodes.wait_healthy(members)
     with watch.watching() as seen:
         commands.wait_for("a first answer of every API", lambda: all(seen.samples.values()), 30)
-        began = time.monotonic()
+        began, cut = time.monotonic(), time.time()
         try:
             nodes.cut_power(node)
             since = _until_steady(seen, began)
+            commands.wait_for(f"somebody to be told of {node}", lambda: _told(node, cut), TOLD)
         finally:
             nodes.restore_power(node)
         powered = time.monotonic()
         nodes.wait_healthy(members)
         healthy = time.monotonic()
+    faults.figures(f"gone-{node}", [_told(node, cut)[0] - cut], TARGET)
     commands.keep(
         f"loss-{node}",
         {
@@ -40,6 +43,12 @@ def test_every_api_survives_the_loss_of(node: str, deployed: None, members: list
             "longest gap while it came back": _gaps(seen, powered, healthy),
         },
     )
+
+
+def _told(node: str, after: float) -> list[float]:
+    """When people were told that ``node`` is gone; seconds since the epoch."""
+    said = [m for m in reactor.messages() if m["at"] > after and m["phase"] != "resolved"]
+    return [m["at"] for m in said if f"{node} is gone" in m["faults"]]
 
 
 def _gaps(seen: watch.Watch, start: float, end: float) -> dict[str, float]:
