@@ -88,6 +88,17 @@ class Journal(Outboxes, Notices):
         """How many reports are not decided for good."""
         return int(self._rows("SELECT count(*) FROM reports WHERE due IS NOT NULL")[0][0])
 
+    def undecided_of(self, rule: str, limit: int) -> list[Report]:
+        """Reports of ``rule`` that are not decided for good, due or not, the oldest first."""
+        return [
+            _report(row)
+            for row in self._rows(
+                "SELECT * FROM reports WHERE due IS NOT NULL AND rule = ? ORDER BY id LIMIT ?",
+                rule,
+                limit,
+            )
+        ]
+
     def next_due(self) -> float | None:
         """When the earliest undecided report is due; None when there is none with a time."""
         [(due,)] = self._rows("SELECT min(due) FROM reports WHERE due < ?", schema.WHENEVER)

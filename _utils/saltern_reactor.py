@@ -174,6 +174,7 @@ class Reactor:
             with self._journal.batch():
                 for report in reports:
                     self._settle(turn, report)
+                self._bring_along(turn, {report.id for report in reports})
         except BaseException:
             for action in turn.actions:
                 self._actions.release(action)
@@ -182,6 +183,14 @@ class Reactor:
             self._actions.start(action, cloud)
         for id_, questions in turn.questions.items():
             self._ask(id_, questions, now)
+
+    def _bring_along(self, turn: _Turn, settled: set[int]) -> None:
+        """Let whoever waits to join do so with a join that begins now: the next is minutes away."""
+        begun = [a.decision for a in turn.actions if a.operation == JOIN and a.decision]
+        for rule in {decision.rule for decision in begun}:
+            for report in self._journal.undecided_of(rule, BATCH):
+                if report.id not in settled:
+                    self._settle(turn, report)
 
     def _settle(self, turn: _Turn, report: Report) -> None:
         if report.rule == CANARY:

@@ -173,6 +173,20 @@ def test_ten_keys_at_once_are_one_join(bench: Bench) -> None:
     assert len(bench.records("began")) == len(bench.records("ended")) == 10
 
 
+def test_who_waited_for_the_last_one_joins_with_it(bench: Bench) -> None:
+    """They are due half a second after the last one that they waited for."""
+    joining(bench)
+    bench.turn()
+    for node in NEW[:-1]:
+        bench.world.heard(node)
+    bench.turn(seconds=1)
+    assert not bench.work.done, "the last may come along"
+    bench.world.heard(NEW[-1])
+    bench.turn(seconds=0.1)
+    bench.turn()
+    assert bench.work.done == [("join", f"new on {NEW[-1]}", (NEW[-1], *NEW[:-1]))]
+
+
 def test_who_does_not_come_is_not_waited_for_long(bench: Bench) -> None:
     joining(bench)
     bench.world.heard("cmp3")

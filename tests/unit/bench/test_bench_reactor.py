@@ -103,14 +103,14 @@ def measured(lost: int, seconds: float) -> reactor.Measured:
 
 
 def test_the_table_shows_both_and_judges_ours() -> None:
-    text = printed(measured(0, 0.1), measured(872, 3.0))
+    text = printed(measured(0, 0.04), measured(872, 3.0))
     assert "MISSED" not in text
     assert "stock: 872" in text
     assert "stock: 3000 ms" in text
 
 
 def test_a_lost_event_is_a_missed_target() -> None:
-    text = printed(measured(1, 0.1), None)
+    text = printed(measured(1, 0.04), None)
     assert text.count("MISSED") == 3
     assert "stock" not in text
 
@@ -118,7 +118,7 @@ def test_a_lost_event_is_a_missed_target() -> None:
 def test_a_stock_reactor_that_acted_on_nothing_has_no_latency() -> None:
     stock = measured(5, 1.0)
     stock.burst = Came(lost=5, doubled=0, critical=[], unacted=20, acted_twice=0)
-    assert "stock: none" in printed(measured(0, 0.1), stock)
+    assert "stock: none" in printed(measured(0, 0.04), stock)
 
 
 def test_the_rate_is_that_of_this_burst(tmp_path: pathlib.Path) -> None:
