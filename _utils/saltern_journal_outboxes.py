@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from saltern_journal_schema import Database
 
-#: Outboxes of one node that are remembered; a node that makes more of them forgets its oldest.
+#: Outboxes of one node that are remembered beside its first, the last ones that were heard of.
 EPOCHS_KEPT = 3
 
 #: Numbers beyond a gap that are kept of one outbox. An honest one holds no more than a thousand.
@@ -21,6 +21,9 @@ AHEAD_MOST = 2000
 
 #: Seconds until a missing number is given up. A node sends each again after 60 at the latest.
 GAP_PATIENCE = 150
+
+#: Before the name of a node: the single value that is the epoch of its first outbox.
+_FIRST = "first outbox of "
 
 
 class Beat(NamedTuple):
@@ -100,7 +103,7 @@ class Outboxes(Database):
         )
         if not changed:
             self._write("INSERT INTO outboxes VALUES (?, ?, ?, ?, 0)", node, epoch, box.upto, now)
-            self._forget_old(node)
+            self._forget_old(node, epoch)
         self._db.executemany(
             "INSERT INTO ahead VALUES (?, ?, ?, ?)",
             [(node, epoch, number, now) for number in box.added if number > box.upto],
@@ -109,12 +112,23 @@ class Outboxes(Database):
             "DELETE FROM ahead WHERE node = ? AND epoch = ? AND number <= ?", node, epoch, box.upto
         )
 
-    def _forget_old(self, node: str) -> None:
+    def _forget_old(self, node: str, new: str) -> None:
+        """Make room for the outbox ``new``.
+
+        A node keeps its outbox for life, while others may send reports in its name with as many
+        epochs as they like: so its first is never forgotten.
+        """
+        first = self.meta(_FIRST + node)
+        if first is None:
+            first = new
+            self.set_meta(**{_FIRST + node: new})
         self._write(
-            "DELETE FROM outboxes WHERE node = ? AND epoch NOT IN (SELECT epoch FROM outboxes"
-            " WHERE node = ? ORDER BY heard DESC LIMIT ?)",
+            "DELETE FROM outboxes WHERE node = ? AND epoch != ? AND epoch NOT IN (SELECT epoch"
+            " FROM outboxes WHERE node = ? AND epoch != ? ORDER BY heard DESC LIMIT ?)",
             node,
+            first,
             node,
+            first,
             EPOCHS_KEPT,
         )
         self._write(
@@ -149,21 +163,34 @@ class Outboxes(Database):
         for row in rows:
             self.give_up(row["node"], row["epoch"], row["first"] - 1)
 
-    def acks(self) -> dict[str, tuple[str, int]]:
-        """What is to be told: node -> its latest outbox, and the number up to which it is known."""
-        rows = self._rows("SELECT node, epoch, upto FROM outboxes WHERE told = 0 ORDER BY heard")
-        return {row["node"]: (row["epoch"], row["upto"]) for row in rows}
+    def acks(self) -> dict[str, dict[str, int]]:
+        """What is to be told: node -> epoch -> the number up to which that outbox is known.
 
-    def acked(self, told: Mapping[str, tuple[str, int]]) -> None:
+        Which outbox of a node is its real one only the node can say.
+        """
+        found: dict[str, dict[str, int]] = {}
+        for row in self._rows("SELECT node, epoch, upto FROM outboxes WHERE told = 0"):
+            found.setdefault(row["node"], {})[row["epoch"]] = row["upto"]
+        return found
+
+    def acked(self, told: Mapping[str, Mapping[str, int]]) -> None:
         """These were told. A node that did not hear it sends again, and is told again."""
         with self.batch():
-            for node, (epoch, upto) in told.items():
-                self._write(
-                    "UPDATE outboxes SET told = 1 WHERE node = ? AND (epoch != ? OR upto = ?)",
-                    node,
-                    epoch,
-                    upto,
-                )
+            self._db.executemany(
+                "UPDATE outboxes SET told = 1 WHERE node = ? AND epoch = ? AND upto = ?",
+                [
+                    (node, epoch, upto)
+                    for node, boxes in told.items()
+                    for epoch, upto in boxes.items()
+                ],
+            )
+
+    def forget_outboxes(self, node: str) -> None:
+        """Who has this name from now on is another node, with an outbox of its own."""
+        with self.batch():
+            self._write("DELETE FROM meta WHERE name = ?", _FIRST + node)
+            self._write("DELETE FROM outboxes WHERE node = ?", node)
+            self._write("DELETE FROM ahead WHERE node = ?", node)
 
     # -- presence ----------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ TABLES = (
     "reports (number INTEGER PRIMARY KEY, kind TEXT, body TEXT)",
     "facts (name TEXT PRIMARY KEY, value TEXT)",
 )
-VERSION = 1
+VERSION = 2
 
 
 class Store:
@@ -43,6 +43,7 @@ class Store:
         items = [outbox.Item(number, kind, json.loads(body)) for number, kind, body in rows]
         self.box = outbox.Outbox.of(int(self._fact("number")), items, bound)
         self.epoch = self._fact("epoch")
+        self._digest = outbox.digest(self.epoch)
 
     def _open(self) -> None:
         self._db = sqlite3.connect(self.path, isolation_level=None, timeout=5)
@@ -54,7 +55,7 @@ class Store:
 
     def _prepare(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, VERSION):
+        if version not in (0, 1, VERSION):
             raise ValueError(f"version {version}")
         self._db.execute("PRAGMA journal_mode=DELETE")
         self._db.execute("PRAGMA synchronous=FULL")
@@ -64,8 +65,13 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             for table in TABLES:
                 self._db.execute(f"CREATE TABLE {table} STRICT")
-            facts = [("epoch", secrets.token_hex(8)), ("number", "0"), ("told", "{}")]
+            facts = [("epoch", _epoch()), ("number", "0"), ("told", "{}")]
             self._db.executemany("INSERT INTO facts VALUES (?, ?)", facts)
+            self._db.execute(f"PRAGMA user_version={VERSION}")
+            self._db.execute("COMMIT")
+        elif version == 1:  # other nodes were told its epoch
+            self._db.execute("BEGIN IMMEDIATE")
+            self._set("epoch", _epoch())
             self._db.execute(f"PRAGMA user_version={VERSION}")
             self._db.execute("COMMIT")
 
@@ -94,9 +100,10 @@ class Store:
         self._set("number", str(self.box.number))
         self._db.execute("COMMIT")
 
-    def acked(self, epoch: object, number: object) -> bool:
-        """The master holds everything up to ``number`` of ``epoch``; False: it means another."""
-        if epoch != self.epoch or not isinstance(number, int):
+    def acked(self, told: object) -> bool:
+        """Up to which number the master holds each outbox, by digest; False: not a word of this."""
+        number = told.get(self._digest) if isinstance(told, Mapping) else None
+        if not isinstance(number, int):
             return False
         if self.box.acked(number):
             self._db.execute("DELETE FROM reports WHERE number <= ?", (number,))
@@ -111,3 +118,8 @@ class Store:
 
     def _set(self, name: str, value: str) -> None:
         self._db.execute("UPDATE facts SET value = ? WHERE name = ?", (value, name))
+
+
+def _epoch() -> str:
+    """A secret of this node and the master: nobody else can number reports in its name."""
+    return secrets.token_hex(16)

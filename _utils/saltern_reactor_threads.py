@@ -13,6 +13,7 @@ from saltern.fleet import Answer, Fleet
 from saltern.reactor import report as typing_of
 from saltern.reactor import scanning
 from saltern.reactor.history import History
+from saltern.reactor.outbox import digest
 from saltern.reactor.scanning import Finding
 from saltern.reactor.terms import Fault, Rejected, Report
 from saltern_intake import CANARY, AcceptedKeys
@@ -105,7 +106,10 @@ class Acks:
     def tick(self) -> float:
         told = self._journal.acks()
         if told:
-            data = {node: [epoch, number] for node, (epoch, number) in told.items()}
+            data = {
+                node: {digest(epoch): number for epoch, number in boxes.items()}
+                for node, boxes in told.items()
+            }
             self._client = self._client or self._connect()
             try:
                 # Nobody waits for returns: who did not hear it sends again, and is told again.

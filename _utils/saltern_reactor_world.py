@@ -119,6 +119,7 @@ class World:
         accepted = self._keys.ids()
         for node in self.joined() - accepted if accepted else ():
             saltern_operation.left(self._home, node)
+            self._journal.forget_outboxes(node)
 
     def observed(self, cloud: Cloud) -> Observed:
         """Everything at once, as it is now."""

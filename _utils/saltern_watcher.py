@@ -309,8 +309,7 @@ class Watcher:
         """An event of the minion's bus."""
         if not tag.startswith(ACKED):
             return
-        word = data.get(self.node)
-        if isinstance(word, (list, tuple)) and len(word) == 2 and self.store.acked(*word):
+        if self.store.acked(data.get(self.node)):
             self._heard = time.monotonic()
 
     # -- first aid ---------------------------------------------------------------------------

@@ -16,6 +16,9 @@ from typing import Any, Protocol
 
 from bench.reactor_site import NODE, SERVICES, Site, read_marks
 
+# isort: split
+from saltern.reactor.outbox import digest  # after reactor_site, which makes it importable
+
 #: Seconds without any progress after which what is missing counts as lost.
 QUIET = 20.0
 #: Seconds between two beats of a node, and after which it sends again what was not acknowledged.
@@ -97,7 +100,7 @@ class Ours:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.journal = site.home / "master/cache/saltern/reactor/journal.db"
-        self._epoch = secrets.token_hex(8)
+        self._epoch = secrets.token_hex(16)
         self._number = 0
         self._fresh = list(SERVICES)
         self._unacked: dict[int, Shot] = {}
@@ -166,9 +169,8 @@ class Ours:
         with self.site.minion_bus() as bus:
             while not self._ended.is_set():
                 event = bus.get_event(wait=1, tag="saltern/acked", full=True)
-                told = event["data"].get(NODE) if event else None
-                if told and told[0] == self._epoch:
-                    self._acked = max(self._acked, told[1])
+                told = event["data"].get(NODE, {}) if event else {}
+                self._acked = max(self._acked, told.get(digest(self._epoch), 0))
 
     def _send_again(self) -> None:
         with self.site.bus() as bus:

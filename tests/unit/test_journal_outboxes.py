@@ -47,18 +47,18 @@ def test_a_copy_falls_out_wherever_it_comes(journal: Journal) -> None:
 
 def test_an_acknowledgement_stops_before_a_gap(journal: Journal) -> None:
     add(journal, 1, 2, 4, 5)
-    assert journal.acks() == {"ctl1": ("e", 2)}
+    assert journal.acks() == {"ctl1": {"e": 2}}
     journal.acked(journal.acks())
     assert not journal.acks()
     add(journal, 3)
-    assert journal.acks() == {"ctl1": ("e", 5)}
+    assert journal.acks() == {"ctl1": {"e": 5}}
 
 
 def test_who_sends_again_is_told_again(journal: Journal) -> None:
     add(journal, 1)
-    journal.acked({"ctl1": ("e", 1)})
+    journal.acked({"ctl1": {"e": 1}})
     add(journal, 1)
-    assert journal.acks() == {"ctl1": ("e", 1)}
+    assert journal.acks() == {"ctl1": {"e": 1}}
 
 
 def test_what_came_in_while_it_was_told_is_told_as_well(journal: Journal) -> None:
@@ -66,18 +66,58 @@ def test_what_came_in_while_it_was_told_is_told_as_well(journal: Journal) -> Non
     told = journal.acks()
     add(journal, 2)
     journal.acked(told)
-    assert journal.acks() == {"ctl1": ("e", 2)}
+    assert journal.acks() == {"ctl1": {"e": 2}}
 
 
 def test_a_new_outbox_is_told_and_old_ones_are_forgotten(journal: Journal, clock: Clock) -> None:
     for age in range(6):
         clock.now += 1
         add(journal, 1, 3, epoch=f"e{age}")
-    assert journal.acks() == {"ctl1": ("e5", 1)}
+    known = [0, *range(6)[-EPOCHS_KEPT:]]
+    assert [age for age in range(6) if journal.seen("ctl1", f"e{age}")] == known
+    assert journal.acks() == {"ctl1": {f"e{age}": 1 for age in known}}
     journal.acked(journal.acks())
     assert not journal.acks()
-    known = [age for age in range(6) if journal.seen("ctl1", f"e{age}")]
-    assert known == list(range(6))[-EPOCHS_KEPT:]
+
+
+def test_reports_in_the_name_of_a_node_do_not_touch_its_numbers(
+    journal: Journal, clock: Clock
+) -> None:
+    """Salt lets a minion choose the tag and the data of what it sends: others may pose as it."""
+    add(journal, 1, 2, epoch="own")
+    add(journal, 4, epoch="own")
+    for age in range(3 * EPOCHS_KEPT):
+        clock.now += 1
+        add(journal, 1, 2, 3, 5, epoch=f"{age:x}")
+    assert journal.acks()["ctl1"]["own"] == 2
+    journal.acked(journal.acks())
+    assert add(journal, 3, 4, epoch="own") == 1, "four is known already"
+    clock.now += 1
+    add(journal, 6, epoch="f")
+    assert journal.acks()["ctl1"] == {"own": 4, "f": 0}
+
+
+def test_what_is_told_to_another_outbox_is_still_told_to_this_one(journal: Journal) -> None:
+    add(journal, 1, epoch="own")
+    add(journal, 1, epoch="f")
+    journal.acked({"ctl1": {"f": 1}})
+    assert journal.acks() == {"ctl1": {"own": 1}}
+
+
+def test_a_name_that_is_given_anew_begins_with_another_first_outbox(
+    journal: Journal, clock: Clock
+) -> None:
+    add(journal, 1, 3, epoch="former")
+    journal.forget_outboxes("ctl1")
+    assert not journal.acks()
+    assert add(journal, 3, epoch="former") == 1
+    journal.forget_outboxes("ctl1")
+    add(journal, 1, epoch="own")
+    for age in range(3 * EPOCHS_KEPT):
+        clock.now += 1
+        add(journal, 1, epoch=f"{age:x}")
+    assert journal.seen("ctl1", "own") == 1
+    assert not journal.seen("ctl1", "former")
 
 
 def test_a_number_that_does_not_come_is_given_up(journal: Journal, clock: Clock) -> None:
@@ -86,13 +126,13 @@ def test_a_number_that_does_not_come_is_given_up(journal: Journal, clock: Clock)
     clock.now += GAP_PATIENCE - 1
     add(journal, 61)
     journal.close_gaps()
-    assert journal.acks() == {"ctl1": ("e", 0)}
+    assert journal.acks() == {"ctl1": {"e": 0}}
     clock.now += 2
     journal.close_gaps()
-    assert journal.acks() == {"ctl1": ("e", 58)}
+    assert journal.acks() == {"ctl1": {"e": 58}}
     assert journal.counters()["given_up"] == 56
     journal.close_gaps()
-    assert journal.acks() == {"ctl1": ("e", 61)}
+    assert journal.acks() == {"ctl1": {"e": 61}}
     assert journal.counters()["given_up"] == 57
 
 
@@ -115,7 +155,7 @@ def test_a_lossy_bus_loses_nothing(tmp_path_factory: pytest.TempPathFactory, see
         sent = [number for number in waiting for _ in range(chance.choice((0, 1, 1, 2)))]
         chance.shuffle(sent)
         journaled += add(journal, *sent)
-        upto = journal.acks().get("ctl1", ("e", 0))[1]
+        upto = journal.acks().get("ctl1", {"e": 0})["e"]
         assert upto <= journaled
         waiting = [number for number in waiting if number > upto]
     assert journaled == 30

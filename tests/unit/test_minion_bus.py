@@ -129,20 +129,20 @@ def test_only_what_is_ours_is_heard_and_a_restart_of_the_minion_survived(
         await minion.start()
         await until(lambda: minion.listeners)
         minion.publish("salt/job/1/ret", {"ctl1": "x" * 200_000})
-        minion.publish("saltern/acked", {"ctl1": ["e", 1]})
+        minion.publish("saltern/acked", {"ctl1": {"e": 1}})
         minion.publish("saltern/acked", ["no mapping"])
         minion.publish("", {}, raw=msgpack.packb("no frame"))
-        minion.publish("saltern/acked", {"ctl1": ["e", 2]})
+        minion.publish("saltern/acked", {"ctl1": {"e": 2}})
         await until(lambda: len(heard) == 2)
         minion.publish("", {}, raw=salt.transport.frame.frame_msg(b"saltern/acked\n\n\xc1"))
         await asyncio.sleep(0.1)  # that is no event at all: it connects anew
         await until(lambda: len(minion.listeners) == 2)
-        minion.publish("saltern/acked", {"ctl1": ["e", 3]})
+        minion.publish("saltern/acked", {"ctl1": {"e": 3}})
         await until(lambda: len(heard) == 3)
         task.cancel()
 
     run(test, tmp_path)
-    assert heard == [("saltern/acked", ["e", number]) for number in (1, 2, 3)]
+    assert heard == [("saltern/acked", {"e": number}) for number in (1, 2, 3)]
 
 
 def test_the_sockets_are_where_salt_makes_them(tmp_path: pathlib.Path) -> None:

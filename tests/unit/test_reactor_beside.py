@@ -15,6 +15,7 @@ from fake_reactor import NODES, Bench, cloud, rules, until
 from saltern import lock
 from saltern.fleet import Answer
 from saltern.reactor import scanning
+from saltern.reactor.outbox import digest
 from saltern.reactor.terms import Report
 from saltern_journal_outboxes import Beat
 from saltern_reactor_threads import Acks, Canary, Listener, Past, Reports, Scanner, Ticker
@@ -69,8 +70,11 @@ def test_a_node_that_is_not_in_the_model_is_not_remembered(bench: Bench) -> None
 def test_a_node_whose_key_is_gone_has_to_join_anew(bench: Bench) -> None:
     (bench.pki / "minions/ctl1").unlink()
     os.utime(bench.pki / "minions", ns=(1, 1))
+    report = Report(0, 0.0, "t", "ctl1", "node", "failed", {})
+    bench.journal.add([(report, "ab", 1)])
     bench.world.forget_strangers()
     assert bench.observed().joined == frozenset(NODES) - {"ctl1"}
+    assert not bench.journal.acks(), "who comes by its name has an outbox of its own"
     for path in (bench.pki / "minions").iterdir():
         path.unlink()
     os.utime(bench.pki / "minions", ns=(2, 2))
@@ -121,7 +125,17 @@ def test_nodes_are_told_in_one_job_and_only_when_there_is_something(bench: Bench
     acks.tick()
     [(nodes, function, how)] = client.jobs
     assert (nodes, function, how["tgt_type"]) == (["ctl1", "ctl2"], "event.fire", "list")
-    assert how["arg"] == [{"ctl1": ["ab", 2], "ctl2": ["ab", 1]}, "saltern/acked"]
+    told = {"ctl1": {digest("ab"): 2}, "ctl2": {digest("ab"): 1}}
+    assert how["arg"] == [told, "saltern/acked"]
+
+
+def test_no_node_is_told_the_epoch_of_another(bench: Bench) -> None:
+    client = FakeClient()
+    secrets = {node: f"{number:032x}" for number, node in enumerate(NODES, 1)}
+    for node, epoch in secrets.items():
+        bench.journal.add([(Report(0, 0.0, "t", node, "node", "failed", {}), epoch, 1)])
+    Acks(bench.journal, lambda: client).tick()
+    assert not [epoch for epoch in secrets.values() if epoch in str(client.jobs)]
 
 
 def test_what_could_not_be_told_is_told_later(bench: Bench) -> None:

@@ -79,7 +79,7 @@ def test_a_report_is_journaled_and_the_reactor_woken(rig: Rig) -> None:
     rig.take([down(number=1)])
     [report] = rig.journal.undecided(10)
     assert (report.node, report.rule, report.body["service"]) == ("ctl1", "failed", "api")
-    assert rig.journal.acks() == {"ctl1": ("ab12", 1)}
+    assert rig.journal.acks() == {"ctl1": {"ab12": 1}}
     assert rig.woken == 1
 
 
@@ -146,7 +146,7 @@ def test_a_rejected_report_is_acknowledged(rig: Rig) -> None:
     tag, raw = down(number=1)
     raw["data"]["status"] = "weird"
     rig.take([(tag, raw), down(number=2), sent("ctl1", "overflow", epoch="ab12", number=3)])
-    assert rig.journal.acks() == {"ctl1": ("ab12", 3)}
+    assert rig.journal.acks() == {"ctl1": {"ab12": 3}}
     assert len(rig.journal.undecided(10)) == 1
 
 

@@ -17,6 +17,7 @@ import saltern_watch_probes
 import saltern_watcher
 from fake_systemd import FakeBus
 from saltern.reactor import firstaid, watching
+from saltern.reactor.outbox import digest
 from saltern.reactor.watched import Unit
 from saltern_watcher import Watcher
 
@@ -44,7 +45,7 @@ class Master:
             raise ConnectionRefusedError("no minion")
         self.events.append((tag, dict(body)))
         if self.acknowledges and self.watcher and not tag.endswith("/beat"):
-            word = {"ctl1": [body["epoch"], body["number"]], "other": ["x", 9]}
+            word = {"ctl1": {digest(body["epoch"]): body["number"], "x": 9}, "other": {"y": 9}}
             self.watcher.received("saltern/acked", word)
 
     def reports(self) -> list[dict[str, Any]]:
@@ -313,8 +314,8 @@ def test_a_master_that_acknowledges_less_is_not_away_either(node: Node) -> None:
 
     def answer() -> None:
         assert node.master.watcher
-        epoch = node.master.watcher.store.epoch
-        node.master.watcher.received("saltern/acked", {"ctl1": [epoch, 0]})
+        word = {digest(node.master.watcher.store.epoch): 0}
+        node.master.watcher.received("saltern/acked", {"ctl1": word})
 
     node.watch(
         node.until(node.master.beats),
@@ -350,12 +351,14 @@ def test_what_does_not_help_is_tried_three_times(
 def test_other_events_are_not_for_it(node: Node) -> None:
     watcher = node.watch(node.until(node.master.beats))
     for tag, data in (
-        ("salt/auth", {"ctl1": [watcher.store.epoch, 1]}),
-        ("saltern/acked", {"ctl2": ["x", 1]}),
+        ("salt/auth", {"ctl1": {digest(watcher.store.epoch): 1}}),
+        ("saltern/acked", {"ctl2": {digest(watcher.store.epoch): 1}}),
+        ("saltern/acked", {"ctl1": {watcher.store.epoch: 1}}),
         ("saltern/acked", {"ctl1": "nonsense"}),
-        ("saltern/acked", {"ctl1": [1, 2, 3]}),
+        ("saltern/acked", {}),
     ):
         watcher.received(tag, data)
+    assert watcher._heard == 0.0
 
 
 def test_long_forgotten_restarts_are_forgiven(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

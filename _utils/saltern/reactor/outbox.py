@@ -6,6 +6,7 @@ are seconds of a clock that never goes back.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,15 @@ AGAIN = (5.0, 10.0, 20.0, 40.0, 60.0)
 BATCH = 50
 
 SERVICE, OVERFLOW = "service", "overflow"
+
+
+def digest(epoch: str) -> str:
+    """How an acknowledgement names the outbox with this ``epoch``.
+
+    Every node that is told gets the same message, and who knows an epoch can take the numbers of
+    that outbox with reports of its own.
+    """
+    return hashlib.sha256(epoch.encode()).hexdigest()[:32]
 
 
 @dataclass

@@ -24,7 +24,5 @@ def send(reports, seconds=60):
                     {"data": body, "tag": tag, "events": None, "pretag": None}, "fire_master"
                 )
             heard = bus.get_event(wait=0.2, tag="saltern/acked", match_type="startswith")
-            told = (heard or {}).get(__opts__["id"])
-            if told:
-                store.acked(*told)
+            store.acked((heard or {}).get(__opts__["id"]))
     return len(store.box.items)

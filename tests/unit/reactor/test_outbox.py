@@ -14,6 +14,11 @@ def report(service: str = "keystone") -> dict[str, Any]:
     return {"service": service, "at": 7.0}
 
 
+def test_a_digest_tells_outboxes_apart_and_not_their_epochs() -> None:
+    assert outbox.digest("ab12") == "59d937723564937cd1441370c7c7cd9f"
+    assert outbox.digest("ab12") != outbox.digest("ab13")
+
+
 def test_numbers_count_from_one_and_are_due_at_once() -> None:
     box = Outbox()
     assert box.deadline() is None
