@@ -121,6 +121,7 @@ class Intake:
         self._known: list[tuple[str, str | None, int | None]] = []
         self._rejected: list[Rejected] = []
         self._beats: dict[str, Beat] = {}
+        self._oldest: dict[tuple[str, str], int] = {}
         self._prefixes: tuple[str, ...] = ()
         self._looked = self._beats_at = self._gaps_at = -1e9
 
@@ -168,7 +169,7 @@ class Intake:
         if authentic and own and own[2] == "beat":
             self._beat(node, raw.get("data"))
             return
-        epoch, number = _numbering(raw.get("data")) if authentic else (None, None)
+        epoch, number = _numbering(raw.get("data"), "number") if authentic else (None, None)
         found = typing_of.read(tag, raw, self._rulebook.book.rules, self._keys.ids(), source="bus")
         if isinstance(found, Report):
             self._entries.append((found, epoch, number))
@@ -192,6 +193,9 @@ class Intake:
             self._rejected.append(Rejected(f"saltern/node/{node}/beat", node, "not a beat"))
             return
         self._beats[node] = Beat(time.time(), self._clock(), dict(bad))
+        epoch, oldest = _numbering(body, "oldest")
+        if epoch is not None and oldest is not None:
+            self._oldest[node, epoch] = oldest
 
     def commit(self) -> None:
         """Write what was taken, and wake the reactor if there is something for it."""
@@ -204,9 +208,10 @@ class Intake:
             self._journal.reject(*self._rejected)
             if beats:
                 self._journal.beat(beats)
+                self._journal.close_below(self._oldest)
         self._entries, self._known, self._rejected = [], [], []
         if beats:
-            self._beats, self._beats_at = {}, self._clock()
+            self._beats, self._oldest, self._beats_at = {}, {}, self._clock()
         if added:
             self._wake()
 
@@ -226,10 +231,10 @@ def _word(pair: tuple[Any, Any]) -> bool:
     return all(isinstance(one, str) and len(one) <= WORD_MOST for one in pair)
 
 
-def _numbering(body: Any) -> tuple[str | None, int | None]:
-    """Epoch and number of a report, if it has usable ones."""
+def _numbering(body: Any, field: str) -> tuple[str | None, int | None]:
+    """The epoch in ``body`` and the number in its ``field``, if both are usable."""
     if isinstance(body, Mapping):
-        epoch, number = body.get("epoch"), body.get("number")
+        epoch, number = body.get("epoch"), body.get(field)
         if (
             isinstance(epoch, str)
             and EPOCH.fullmatch(epoch)

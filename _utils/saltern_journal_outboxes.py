@@ -1,8 +1,9 @@
 """The part of the journal that knows what each node has sent: which numbers came in, and who beats.
 
 A node numbers its reports and keeps each until it is told that all up to a number are known. A
-number that is missing while later ones are here may still come; one that does not come is given up,
-or nothing after it could ever be acknowledged.
+number that is missing while later ones are here may still come, until its node says by a beat that
+it holds it no more. Where no beat says so, one that does not come is given up after a while, or
+nothing after it could ever be acknowledged.
 """
 
 from __future__ import annotations
@@ -152,6 +153,13 @@ class Outboxes(Database):
                 self.count(given_up=missing)
                 box.pass_over(upto)
                 self._keep(node, epoch, box, self.clock())
+
+    def close_below(self, oldest: Mapping[tuple[str, str], int]) -> None:
+        """Give up what is missing below the lowest number that outboxes, (node, epoch), hold."""
+        for row in self._rows("SELECT DISTINCT node, epoch FROM ahead"):
+            number = oldest.get((row["node"], row["epoch"]))
+            if number is not None:
+                self.give_up(row["node"], row["epoch"], number - 1)
 
     def close_gaps(self) -> None:
         """Give up the numbers whose successors have been waiting for too long."""

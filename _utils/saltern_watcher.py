@@ -296,7 +296,8 @@ class Watcher:
         return self.watch.complete or now - self._started > BLIND
 
     async def _beat(self) -> None:
-        body = {"number": self.store.box.number, "bad": self.watch.bad()}
+        box = self.store.box
+        body = {"number": box.number, "oldest": box.oldest, "bad": self.watch.bad()}
         await self._send("beat", {**body, "epoch": self.store.epoch, "at": time.time()})
 
     async def _send(self, kind: str, body: Mapping[str, Any]) -> None:

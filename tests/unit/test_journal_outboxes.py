@@ -8,6 +8,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from saltern.reactor.outbox import SERVICE, Outbox
 from saltern.reactor.terms import Report
 from saltern_journal import Journal
 from saltern_journal_outboxes import AHEAD_MOST, EPOCHS_KEPT, GAP_PATIENCE, Beat
@@ -136,6 +137,19 @@ def test_a_number_that_does_not_come_is_given_up(journal: Journal, clock: Clock)
     assert journal.counters()["given_up"] == 57
 
 
+def test_what_an_outbox_holds_no_more_is_given_up_at_once(journal: Journal) -> None:
+    add(journal, 57, 60)
+    add(journal, 3, epoch="f")
+    journal.close_below({("ctl1", "e"): 57, ("ctl2", "e"): 99, ("ctl1", "g"): 99})
+    assert journal.acks() == {"ctl1": {"e": 57, "f": 0}}
+    assert journal.counters() == {"given_up": 56}
+    journal.close_below({("ctl1", "e"): 50})  # it was late on its way
+    journal.close_below({("ctl1", "e"): 61})
+    journal.close_below({("ctl1", "e"): 99})
+    assert journal.acks() == {"ctl1": {"e": 60, "f": 0}}
+    assert journal.counters() == {"given_up": 58}
+
+
 def test_what_is_ahead_is_bounded_and_what_is_in_turn_always_fits(journal: Journal) -> None:
     assert add(journal, *range(10, 10 + AHEAD_MOST + 5)) == AHEAD_MOST
     assert journal.counters()["too_far_ahead"] == 5
@@ -159,6 +173,40 @@ def test_a_lossy_bus_loses_nothing(tmp_path_factory: pytest.TempPathFactory, see
         assert upto <= journaled
         waiting = [number for number in waiting if number > upto]
     assert journaled == 30
+    journal.close()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 8))
+def test_what_an_outbox_dropped_holds_nothing_up(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, bound: int
+) -> None:
+    """It overflows on a bus that loses much, and is emptied while no time passes at the master.
+
+    What counts dropped reports is kept where these were, so there may be a hole before each.
+    """
+    chance = random.Random(seed)  # noqa: S311
+    journal = Journal(tmp_path_factory.mktemp("overflow") / "journal.db", lambda: 1000.0)
+    box, dropped, journaled, now = Outbox(bound=bound), 0, 0, 0.0
+
+    def meet(loss: float) -> None:
+        nonlocal journaled, now
+        now += 100.0
+        sent = [item.number for item in box.due(now) if chance.random() >= loss]
+        journaled += add(journal, *sent)
+        if chance.random() >= loss:
+            journal.close_below({("ctl1", "e"): box.oldest})
+        box.acked(journal.acks().get("ctl1", {"e": 0})["e"])
+
+    for _ in range(40):
+        for _ in range(chance.choice((0, 0, 1, 3))):
+            dropped += len(box.put(SERVICE, {"at": now}).dropped)
+        meet(loss=0.7)
+    for _ in range(len(box.items) + 1):
+        meet(loss=0.0)
+    assert not box.items
+    assert box.number - journaled <= dropped, "a report was given up that the outbox still had"
+    assert journal.seen("ctl1", "e") == journaled + journal.counters().get("given_up", 0)
     journal.close()
 
 

@@ -173,6 +173,44 @@ def test_beats_are_kept_in_memory_and_written_once_a_second(rig: Rig) -> None:
     assert beats["ctl1"].clock == 100.0
 
 
+@pytest.mark.parametrize(
+    ("said", "upto"),
+    [
+        ({"epoch": "ab12", "oldest": 9}, 9),
+        ({"epoch": "ab12", "oldest": 8}, 7),
+        ({"epoch": "ab12", "oldest": 1}, 0),
+        ({"epoch": "ab12", "oldest": 2**53 - 1}, 2**53 - 2),
+        ({"epoch": "ab12"}, 0),  # a watch that is older than this
+        ({"oldest": 9}, 0),
+        ({"epoch": "cd34", "oldest": 9}, 0),
+        ({"epoch": "../etc", "oldest": 9}, 0),
+        ({"epoch": "ab12", "oldest": 0}, 0),
+        ({"epoch": "ab12", "oldest": -9}, 0),
+        ({"epoch": "ab12", "oldest": 2**53}, 0),
+        ({"epoch": "ab12", "oldest": True}, 0),
+        ({"epoch": "ab12", "oldest": "9"}, 0),
+        ({"epoch": "ab12", "oldest": 9.0}, 0),
+    ],
+)
+def test_a_beat_says_which_numbers_will_not_come(rig: Rig, said: dict[str, Any], upto: int) -> None:
+    rig.take([down(number=7), down(number=9), sent("ctl1", "beat", bad={}, number=9, **said)])
+    assert rig.journal.acks() == {"ctl1": {"ab12": upto}}
+    assert rig.journal.beats()["ctl1"].bad == {}, "it is a beat all the same"
+
+
+def test_a_beat_of_another_node_says_nothing_of_this_ones_numbers(rig: Rig) -> None:
+    said = sent("ctl2", "beat", bad={}, epoch="ab12", oldest=9)
+    rig.take([down(number=7), said])
+    assert rig.journal.acks() == {"ctl1": {"ab12": 0}}
+
+
+def test_what_a_beat_said_is_not_said_again_by_a_later_one(rig: Rig) -> None:
+    rig.take([sent("ctl1", "beat", bad={}, epoch="ab12", oldest=9)])
+    rig.now += 5
+    rig.take([down(number=9), sent("ctl2", "beat", bad={})])
+    assert rig.journal.acks() == {"ctl1": {"ab12": 0}}
+
+
 def test_a_canary_passes_only_when_it_was_fired(rig: Rig) -> None:
     rig.journal.set_meta(canary_fired="3")
     rig.take([("saltern/canary", {"number": 3}), ("saltern/canary", {"number": 4})])

@@ -163,7 +163,7 @@ def stopped(node: Node, name: str = "keystone") -> Callable[[], Awaitable[None]]
 def test_a_beat_says_that_all_is_well(node: Node) -> None:
     node.watch(node.until(lambda: len(node.master.beats()) >= 3))
     beat = node.master.beats()[0]
-    assert (beat["bad"], beat["number"]) == ({}, 0)
+    assert (beat["bad"], beat["number"], beat["oldest"]) == ({}, 0, 1)
     assert time.time() - beat["at"] < 60
     assert node.master.reports() == []
 
@@ -200,7 +200,12 @@ def test_a_probe_that_fails_twice_is_reported_and_in_the_beat(node: Node) -> Non
 def test_what_is_not_acknowledged_is_sent_again_also_by_the_next_process(node: Node) -> None:
     node.master.acknowledges = False
     node.last_job = time.monotonic() + 1000  # jobs come in: it does not help itself
-    node.watch(node.until(node.master.beats), stopped(node), node.until(node.master.reports))
+    node.watch(
+        node.until(node.master.beats),
+        stopped(node),
+        node.until(lambda: node.master.beats()[-1]["number"] == 1),
+    )
+    assert node.master.beats()[-1]["oldest"] == 1
     node.master.events.clear()
     node.changed = ""
     watcher = node.watch(
@@ -211,6 +216,7 @@ def test_what_is_not_acknowledged_is_sent_again_also_by_the_next_process(node: N
     )
     assert [body["number"] for body in node.master.reports()] == [1, 2]
     assert not watcher.store.box.items
+    assert watcher.store.box.oldest == 3
 
 
 def test_a_minion_that_takes_nothing_ends_nothing(node: Node) -> None:

@@ -65,6 +65,14 @@ class Outbox:
         kept = {item.number: item for item in sorted(items, key=lambda item: item.number)}
         return cls(max([number, *kept]), bound, kept)
 
+    @property
+    def oldest(self) -> int:
+        """The lowest number in waiting, the next one to be given out where none is.
+
+        What is below it will not be sent again: it was acknowledged, dropped or lost.
+        """
+        return min(self.items, default=self.number + 1)
+
     def put(self, kind: str, body: Mapping[str, Any]) -> Written:
         """A new report. It is due at once."""
         added = [self._add(kind, body)]

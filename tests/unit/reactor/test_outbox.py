@@ -22,6 +22,7 @@ def test_a_digest_tells_outboxes_apart_and_not_their_epochs() -> None:
 def test_numbers_count_from_one_and_are_due_at_once() -> None:
     box = Outbox()
     assert box.deadline() is None
+    assert box.oldest == 1
     written = box.put(SERVICE, report())
     assert [item.number for item in written.items] == [1]
     assert written.dropped == ()
@@ -55,6 +56,9 @@ def test_an_ack_is_for_all_before_it() -> None:
     assert box.acked(3) == []
     assert list(box.items) == [4]
     assert box.put(SERVICE, report()).items[0].number == 5
+    assert box.oldest == 4
+    box.acked(5)
+    assert box.oldest == 6
 
 
 def test_after_a_restart_everything_is_due_and_no_number_is_given_twice() -> None:
@@ -122,6 +126,8 @@ class Way:
         self.down: list[int] = []
         self.held: dict[int, dict[str, Any]] = {}
         self.counted = 0
+        self.beats: list[int] = []
+        self.oldest = 1
 
     def arrive(self, which: int) -> None:
         number, kind, body = self.up[which % len(self.up)]
@@ -129,17 +135,22 @@ class Way:
             self.counted += body["dropped"]
         self.held.setdefault(number, dict(body))
 
-    def acknowledge(self, given_up: set[int]) -> None:
-        """Everything that is known without a gap; what the node dropped is given up."""
-        upto = 0
-        while upto + 1 in self.held or upto + 1 in given_up:
+    def beaten(self, which: int) -> None:
+        self.oldest = max(self.oldest, self.beats[which % len(self.beats)])
+
+    def acknowledge(self) -> None:
+        """Everything that is known without a gap, or below what a beat said is the oldest."""
+        upto = self.oldest - 1
+        while upto + 1 in self.held:
             upto += 1
         self.down.append(upto)
 
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["put", "send", "lose", "arrive", "ack", "acked", "restart"]),
+        st.sampled_from(
+            ["put", "send", "lose", "arrive", "beat", "beaten", "ack", "acked", "restart"]
+        ),
         st.integers(0, 50),
     ),
     max_size=120,
@@ -170,21 +181,30 @@ def test_every_report_arrives_or_is_counted(steps: list[tuple[str, int]], bound:
             del way.up[: which % 5]
         elif what == "arrive" and way.up:
             way.arrive(which)
+        elif what == "beat":
+            way.beats.append(box.oldest)
+        elif what == "beaten" and way.beats:
+            way.beaten(which)
         elif what == "ack":
-            way.acknowledge(dropped)
+            way.acknowledge()
         elif what == "acked" and way.down:
             box.acked(way.down[which % len(way.down)])
         elif what == "restart":
             box = Outbox.of(box.number, list(box.items.values()), bound)
         known = way.held.keys() | dropped | box.items.keys()
         assert given_out <= known, "forgotten before it was acknowledged"
+        assert not [number for number in box.items if number < box.oldest]
+        below = set(range(1, way.oldest))
+        assert below <= way.held.keys() | dropped, "a beat gave up what the outbox still had"
     for _ in range(len(box.items) // outbox.BATCH + 2):  # from now on everything gets through
         now += 1000
         send()
     while way.up:
         way.arrive(0)
         way.up.pop(0)
-    way.acknowledge(dropped)
+    way.beats.append(box.oldest)
+    way.beaten(-1)
+    way.acknowledge()
     box.acked(way.down[-1])
     assert given_out <= way.held.keys() | dropped
     assert not box.items
