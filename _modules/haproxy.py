@@ -64,10 +64,11 @@ def servers(backend=None):
         Only those of this service; default: all.
 
     Returns a list of ``{backend, server, address, admin, status, backup, sessions, check, reason,
-    since}``: ``admin`` is what was asked for (``ready``, ``drain``, ``maint``; a server not
+    since, hold}``: ``admin`` is what was asked for (``ready``, ``drain``, ``maint``; a server not
     admitted yet is in ``maint``), ``status`` is HAProxy's (``UP``, ``DOWN``, ``DRAIN``, ``MAINT``),
-    ``since`` the seconds since it changed. Raises CommandExecutionError when HAProxy does not
-    answer within 2 s.
+    ``since`` the seconds since it changed. ``hold`` is who keeps it out: ``operator``, ``rolling``
+    (:func:`drain_node`: a rolling restart, or the reactor that isolated it), or ``""``. Raises
+    CommandExecutionError when HAProxy does not answer within 2 s.
 
     CLI Example:
 
@@ -75,7 +76,7 @@ def servers(backend=None):
 
         salt 'lb*' haproxy.servers keystone
     """
-    observed = _linked(link.observe)
+    observed = _linked(traffic.observe)
     return [seen for seen in observed if backend in (None, seen["backend"])]
 
 
@@ -328,7 +329,8 @@ def admit_services(services=None, timeout=60):
 
         salt 'lb*' haproxy.admit_services '[keystone, glance]'
     """
-    return _admit(haproxy.wanted(_proxies(), _listed(services)), timeout, traffic.holds())
+    held = _linked(traffic.holds)
+    return _admit(haproxy.wanted(_proxies(), _listed(services)), timeout, held)
 
 
 def admit_node(node, services=None, timeout=60):
@@ -352,11 +354,8 @@ def admit_node(node, services=None, timeout=60):
 
         salt 'lb*' haproxy.admit_node ctl1
     """
-    return _admit(
-        haproxy.wanted(_proxies(), _listed(services), node),
-        timeout,
-        traffic.holds(),
-    )
+    held = _linked(traffic.holds)
+    return _admit(haproxy.wanted(_proxies(), _listed(services), node), timeout, held)
 
 
 def drain_node(node, services=None, timeout=10):

@@ -38,9 +38,31 @@ def find(key: Key) -> dict[str, Any]:
     )
 
 
+def observe() -> list[dict[str, Any]]:
+    """Every server, with who keeps it out: see :func:`saltern.haproxy.with_holds`."""
+    observed = saltern_haproxy_link.observe()
+    known: dict[str, str] | None
+    try:
+        known = holds()
+    except Refused:  # the health of this node is asked by this: it must not look down for that
+        known = None
+    return haproxy.with_holds(observed, known)
+
+
 def holds() -> dict[str, str]:
-    """``backend/server`` -> who took it out."""
-    held: dict[str, str] = json.loads(HOLDS.read_text()) if HOLDS.exists() else {}
+    """``backend/server`` -> who took it out.
+
+    :raises Refused: when that cannot be read.
+    """
+    try:
+        held = json.loads(HOLDS.read_text()) if HOLDS.exists() else {}
+    except ValueError:
+        held = None
+    if not isinstance(held, dict):
+        raise Refused(
+            f"{HOLDS} is damaged: nobody knows who took servers out. Delete it, then use "
+            "haproxy.maint on those that have to stay out"
+        )
     return held
 
 

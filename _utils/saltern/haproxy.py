@@ -81,6 +81,42 @@ def servers(stat: Iterable[Mapping[str, str]], admin: Mapping[Key, int]) -> list
     return found
 
 
+def holder(admin: str, recorded: str | None) -> str:
+    """Who keeps a server out: :data:`OPERATOR`, :data:`ROLLING`, or "" when nobody does.
+
+    A drain that nobody recorded was made by hand, on the socket: it is an operator's. Maintenance
+    that nobody recorded is how every server starts.
+
+    :param admin: what was asked for (ready, drain, maint).
+    :param recorded: who was the last to take it out, as far as that is known.
+    """
+    if admin == "ready":
+        return ""
+    if recorded in (OPERATOR, ROLLING):
+        return recorded
+    return OPERATOR if admin == "drain" else ""
+
+
+def with_holds(
+    observed: Iterable[Mapping[str, Any]], holds: Mapping[str, str] | None
+) -> list[dict[str, Any]]:
+    """``observed``, each with who keeps it out in ``hold``.
+
+    :param holds: ``backend/server`` -> who took it out. None: that is lost, so it is nobody's
+        business but an operator's to let anything in.
+    """
+    return [
+        {
+            **seen,
+            "hold": holder(
+                seen["admin"],
+                OPERATOR if holds is None else holds.get(f"{seen['backend']}/{seen['server']}"),
+            ),
+        }
+        for seen in observed
+    ]
+
+
 def usable(server: Mapping[str, Any]) -> bool:
     """Whether new work is sent to ``server``: admitted, and its checks have seen it healthy."""
     return bool(server["admin"] == "ready" and server["status"] in ("UP", "no check"))
@@ -101,21 +137,17 @@ def admissions(
 ) -> Admissions:
     """Decide about every server of ``wanted``.
 
-    A drain that nobody recorded was made by hand, on the socket: it is an operator's. Maintenance
-    that nobody recorded is how every server starts.
-
     :param holds: ``backend/server`` -> :data:`OPERATOR` or :data:`ROLLING`.
     """
     admin = {(s["backend"], s["server"]): s["admin"] for s in observed}
     found = Admissions()
     for key in wanted:
-        hold = holds.get("/".join(key))
         state = admin.get(key)
         if state is None:
             found.missing.append(key)
         elif state == "ready":
             found.already.append(key)
-        elif hold == OPERATOR or (state == "drain" and hold != ROLLING):
+        elif holder(state, holds.get("/".join(key))) == OPERATOR:
             found.held.append(key)
         else:
             found.admit.append(key)

@@ -84,6 +84,40 @@ def test_who_took_it_out_decides_whether_it_comes_back(
     assert sum(map(len, vars(plan).values())) == 1
 
 
+@pytest.mark.parametrize(
+    ("admin", "recorded", "hold"),
+    [
+        ("ready", None, ""),
+        ("ready", OPERATOR, ""),  # let in by hand, on the socket
+        ("ready", ROLLING, ""),
+        ("maint", None, ""),  # how every server starts
+        ("maint", "", ""),
+        ("maint", "who?", ""),
+        ("maint", OPERATOR, OPERATOR),
+        ("maint", ROLLING, ROLLING),
+        ("drain", None, OPERATOR),  # made by hand, on the socket
+        ("drain", "who?", OPERATOR),
+        ("drain", OPERATOR, OPERATOR),
+        ("drain", ROLLING, ROLLING),
+    ],
+)
+def test_who_keeps_a_server_out(admin: str, recorded: str | None, hold: str) -> None:
+    assert haproxy.holder(admin, recorded) == hold
+
+
+def test_each_server_is_told_with_its_own_hold() -> None:
+    observed = seen(a=("maint", "MAINT"), b=("drain", "DRAIN"), c=("ready", "UP"))
+    found = haproxy.with_holds(observed, {"api/a": ROLLING, "db/b": ROLLING, "api/c": OPERATOR})
+    assert [(s["server"], s["hold"]) for s in found] == [("a", ROLLING), ("b", OPERATOR), ("c", "")]
+    assert found[0] == {**observed[0], "hold": ROLLING}
+
+
+def test_while_nobody_knows_the_holds_what_is_out_is_an_operators() -> None:
+    observed = seen(a=("maint", "MAINT"), b=("drain", "DRAIN"), c=("ready", "UP"))
+    found = haproxy.with_holds(observed, None)
+    assert [s["hold"] for s in found] == [OPERATOR, OPERATOR, ""]
+
+
 def test_a_server_that_haproxy_does_not_know_is_missing() -> None:
     assert haproxy.admissions([], [("api", "a")], {}).missing == [("api", "a")]
 

@@ -19,6 +19,11 @@ from saltern.reactor.terms import Fault
 #: Characters of a reason that are kept.
 REASON = 300
 
+#: Seconds for which somebody is taken to work on what ``haproxy.drain_node`` took out. A deploy
+#: holds the lock meanwhile, who drains a node by hand does not. What is out for longer was left
+#: behind: a restart was interrupted, or what was isolated is well again.
+UNDER_WAY = 600
+
 #: Tag, node ("" for the whole cloud), body.
 Finding = tuple[str, str, dict[str, Any]]
 #: Function -> node -> what it answered.
@@ -271,7 +276,7 @@ def _backends(
         observed = [
             {key: str(server.get(key, "")) for key in ("backend", "server", "admin", "hold")}
             for server in said
-            if isinstance(server, Mapping)
+            if isinstance(server, Mapping) and not _worked_on(server)
         ]
         holds = {f"{s['backend']}/{s['server']}": s["hold"] for s in observed}
         for key in haproxy.admissions(observed, wanted, holds).admit:
@@ -279,6 +284,12 @@ def _backends(
     for (service, server), balancers in without.items():
         body = {"service": service, "server": server, "balancer": ", ".join(balancers)}
         yield "saltern/scan/backend", server, body
+
+
+def _worked_on(server: Mapping[Any, Any]) -> bool:
+    since = server.get("since")
+    left_behind = isinstance(since, int) and since >= UNDER_WAY
+    return server.get("hold") == haproxy.ROLLING and not left_behind
 
 
 # -- new nodes -----------------------------------------------------------------------------------

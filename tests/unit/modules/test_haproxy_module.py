@@ -12,6 +12,8 @@ import saltern_haproxy_traffic
 import support
 from salt.exceptions import CommandExecutionError
 from saltern.cloud import Cloud
+from saltern.fleet import Answer
+from saltern.reactor import scanning
 from saltern.values import endpoint
 
 haproxy = support.load_module("_modules", "haproxy")
@@ -151,6 +153,56 @@ def test_what_an_operator_took_out_stays_out(proxy: FakeHAProxy) -> None:
     assert haproxy.admit("keystone", "ctl1", timeout=1)["admitted"] == ["keystone/ctl1"]
     assert haproxy.ready("glance", "ctl2") is True
     assert haproxy.admit_services(timeout=1)["held"] == []
+
+
+def held(backend: str) -> dict[str, str]:
+    return {s["server"]: s["hold"] for s in haproxy.servers(backend)}
+
+
+def test_servers_say_who_keeps_them_out(proxy: FakeHAProxy) -> None:
+    assert held("keystone") == {"ctl1": "", "ctl2": "", "ctl3": ""}, "they were never let in"
+    haproxy.admit_services(timeout=1)
+    haproxy.maint("keystone", "ctl1")
+    haproxy.drain_node("ctl2", ["keystone"], timeout=0.01)
+    assert held("keystone") == {"ctl1": "operator", "ctl2": "rolling", "ctl3": ""}
+    haproxy.admit_node("ctl2", timeout=1)
+    proxy.set(("keystone", "ctl1"), "ready")  # by hand, on the socket
+    proxy.set(("keystone", "ctl3"), "drain")
+    assert held("keystone") == {"ctl1": "", "ctl2": "", "ctl3": "operator"}
+
+
+@pytest.mark.parametrize("text", ["", '{"keystone/ctl1": "ope', "null", "[]"])
+def test_lost_holds_let_nothing_in_and_make_nothing_look_down(
+    proxy: FakeHAProxy, text: str
+) -> None:
+    haproxy.admit_services(["keystone"], timeout=1)
+    haproxy.maint("keystone", "ctl1")
+    saltern_haproxy_traffic.HOLDS.write_text(text)
+    assert held("keystone") == {"ctl1": "operator", "ctl2": "", "ctl3": ""}
+    assert held("glance") == dict.fromkeys(("ctl1", "ctl2", "ctl3"), "operator")
+    for function, args in (
+        (haproxy.admit_services, ()),
+        (haproxy.admit_node, ("ctl1",)),
+        (haproxy.drain, ("keystone", "ctl2")),
+        (haproxy.ready, ("keystone", "ctl1")),
+    ):
+        with pytest.raises(CommandExecutionError, match="is damaged.* Delete it"):
+            function(*args)
+
+
+def test_a_scan_reports_what_nobody_keeps_out(proxy: FakeHAProxy, lab: Cloud) -> None:
+    haproxy.admit_services(timeout=1)
+    haproxy.maint("keystone", "ctl1")
+    haproxy.drain("glance", "ctl1", timeout=1)
+    haproxy.drain_node("ctl2", ["keystone"], timeout=0.01)
+    proxy.set(("glance", "ctl3"), "maint")  # as after a start that has lost it
+    well = {n: {s: {"status": "ok"} for s in lab.services_on(n)} for n in lab.nodes}
+    answers = {
+        "openstack.health": {node: Answer(True, said) for node, said in well.items()},
+        "haproxy.servers": {"lb1": Answer(True, haproxy.servers())},
+    }
+    found = scanning.findings(lab, answers, lab.nodes)
+    assert [(node, body["service"]) for _, node, body in found] == [("ctl3", "glance")]
 
 
 def test_a_rolling_restart_takes_a_node_out_and_back(proxy: FakeHAProxy) -> None:

@@ -73,7 +73,7 @@ class Fleet:
             "reason": reason,
         }
 
-    def take_out(self, balancer: str, service: str, node: str, admin: str, **other: str) -> None:
+    def take_out(self, balancer: str, service: str, node: str, admin: str, **other: Any) -> None:
         for server in self.answers["haproxy.servers"][balancer].value:
             if (server["backend"], server["server"]) == (service, node):
                 server.update(admin=admin, status="MAINT", **other)
@@ -297,7 +297,7 @@ def test_an_ovn_database_apart_from_the_others(fleet: Fleet) -> None:
 def test_a_healthy_copy_without_work_is_found_once(fleet: Fleet) -> None:
     for balancer in ("lb1", "lb2"):
         fleet.take_out(balancer, "keystone", "ctl2", "maint")
-    fleet.take_out("lb2", "glance", "ctl1", "drain", hold="rolling")
+    fleet.take_out("lb2", "glance", "ctl1", "drain", hold="rolling", since=scanning.UNDER_WAY)
     assert fleet.found() == [
         backend("ctl2", "keystone", "lb1, lb2"),
         backend("ctl1", "glance", "lb2"),
@@ -305,11 +305,27 @@ def test_a_healthy_copy_without_work_is_found_once(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("admin", "hold"), [("drain", ""), ("drain", "operator"), ("maint", "operator")]
+    ("admin", "hold", "since", "found"),
+    [
+        ("maint", "", 5, True),  # it was never admitted
+        ("maint", "", 86400, True),
+        ("maint", "operator", 86400, False),
+        ("drain", "operator", 86400, False),
+        ("drain", "", 86400, False),  # a balancer that does not tell holds yet
+        ("drain", "rolling", 0, False),  # under way
+        ("drain", "rolling", 599, False),
+        ("drain", "rolling", 600, True),  # left behind
+        ("drain", "rolling", None, False),
+        ("drain", "rolling", "600", False),
+        ("drain", ["rolling"], 600, False),  # no hold of ours: a drain by hand
+        ("ready", "", 5, False),
+    ],
 )
-def test_what_an_operator_took_out_stays_out(fleet: Fleet, admin: str, hold: str) -> None:
-    fleet.take_out("lb1", "keystone", "ctl2", admin, hold=hold)
-    assert fleet.found() == []
+def test_who_keeps_a_healthy_copy_out_decides_whether_it_is_missing(
+    fleet: Fleet, admin: str, hold: Any, since: Any, found: bool
+) -> None:
+    fleet.take_out("lb1", "keystone", "ctl2", admin, hold=hold, since=since)
+    assert fleet.found() == ([backend("ctl2", "keystone", "lb1")] if found else [])
 
 
 def test_what_was_taken_out_on_purpose_stays_out(fleet: Fleet) -> None:
