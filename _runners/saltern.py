@@ -79,6 +79,11 @@ def validate():
     cloud, found = _store().examine()
     modes = rules.modes(cloud.model) if cloud else {}
     known, faulty = rules.read(_store().rules(), modes)
+    if not __opts__["id"].endswith("_master"):  # Salt appends it to an id that it makes itself
+        faulty.append(
+            f"the master is called {__opts__['id']}: orchestrations get the cloud only under a name"
+            f" that ends in _master; next: `id: {__opts__['id']}_master` in /etc/salt/master.d"
+        )
     if found or faulty:
         raise SaltRunnerError(
             "the model has faults:\n" + "\n".join(f"- {line}" for line in [*found, *faulty])

@@ -61,7 +61,8 @@ def root(tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.fixture
 def opts(root: pathlib.Path) -> dict[str, Any]:
     return {
-        "conf_file": "master", "ext_pillar": [{"saltern": {"root": str(root)}}],
+        "id": "salt_master", "conf_file": "master",
+        "ext_pillar": [{"saltern": {"root": str(root)}}],
         "cachedir": str(root / "cache"), "pki_dir": str(root / "pki"),
     }  # fmt: skip
 

@@ -40,8 +40,18 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> FakeFleet:
 
 @pytest.fixture
 def configure_loader_modules(root: pathlib.Path, fleet: FakeFleet) -> dict[Any, Any]:
-    opts = {"conf_file": "master", "ext_pillar": [{"saltern": {"root": str(root)}}]}
+    opts = {
+        "id": "salt_master",
+        "conf_file": "master",
+        "ext_pillar": [{"saltern": {"root": str(root)}}],
+    }
     return {runner: {"__opts__": opts}}
+
+
+def test_a_master_whose_orchestrations_would_get_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(runner.__opts__, "id", "deployer")
+    with pytest.raises(SaltRunnerError, match="next: `id: deployer_master` in"):
+        runner.validate()
 
 
 def test_validating() -> None:
