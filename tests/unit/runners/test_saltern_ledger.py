@@ -61,9 +61,8 @@ def root(tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.fixture
 def opts(root: pathlib.Path) -> dict[str, Any]:
     return {
-        "id": "salt_master", "conf_file": "master",
-        "ext_pillar": [{"saltern": {"root": str(root)}}],
-        "cachedir": str(root / "cache"), "pki_dir": str(root / "pki"),
+        "id": "salt_master", "conf_file": "master", "cachedir": str(root / "cache"),
+        "ext_pillar": [{"saltern": {"root": str(root)}}], "pki_dir": str(root / "pki"),
     }  # fmt: skip
 
 
