@@ -24,6 +24,9 @@ CROWD = 10 if faults.RUNS > 1 else 3
 TARGET = 60.0  # seconds from an accepted key to an enabled host
 CROWDED = 1.5  # times as long as one for ten at once
 
+#: What one alone took, for the crowd to be compared with.
+alone: list[float] = []
+
 
 @pytest.fixture(autouse=True)
 def quiet(deployed: None, members: list[str]) -> Iterator[None]:
@@ -65,7 +68,8 @@ def test_a_node_whose_key_is_accepted_is_put_to_work_once(edited: Edit) -> None:
             HEARD,
         )
         assert "cmp3" not in newcomers.enabled()
-        faults.figures("joined", [put_to_work(["cmp3"])], TARGET)
+        alone.append(put_to_work(["cmp3"]))
+        faults.figures("joined", alone, TARGET)
         reactor.wait_quiet(JOINED)
         assert joins(number) == [("new node cmp3", True)]
         podman.inside("cmp3", "systemctl", "is-active", "nova-compute")
@@ -102,11 +106,13 @@ def test_f26_a_node_that_dies_while_it_joins_is_never_half_in_service(
 
 
 def test_f27_keys_that_are_accepted_at_once(edited: Edit) -> None:
-    one, crowd = ["cmp5"], [f"cmp{number}" for number in range(6, 6 + CROWD)]
-    with newcomers.modelled(edited, [*one, *crowd]):
-        alone = put_to_work(one)
-        reactor.wait_quiet(JOINED)
+    crowd = [f"cmp{number}" for number in range(6, 6 + CROWD)]
+    if not alone:  # this test was run by itself
+        with newcomers.modelled(edited, ["cmp5"]):
+            alone.append(put_to_work(["cmp5"]))
+            reactor.wait_quiet(JOINED)
+    with newcomers.modelled(edited, crowd):
         together = put_to_work(crowd)
         reactor.wait_quiet(JOINED)
-    commands.keep("crowd", {"one": round(alone, 1), f"{CROWD}": round(together, 1)})
-    faults.figures("F27", [together / alone], CROWDED)
+    commands.keep("crowd", {"one": round(alone[-1], 1), f"{CROWD}": round(together, 1)})
+    faults.figures("F27", [together / alone[-1]], CROWDED)

@@ -22,6 +22,7 @@ HEAL_WAIT = 30  # until a service that was restarted must be well
 HEAL_TIMEOUT = 120  # with the wait for another service of the node that is being put right
 LOOK_WAIT = 20
 ASK_TIMEOUT = 30
+PING_TIMEOUT = 2  # for a node that has just been asked, and that somebody waits to be told of
 
 Launch = Callable[[str, Mapping[str, Any]], Outcome]
 
@@ -237,7 +238,7 @@ def mark_gone(context: Context, decision: Decision) -> Outcome:
     Of other nodes there is nothing to do: the balancers' own checks have taken their copies out.
     """
     node = decision.fault.node
-    if context.ask([node], "test.ping", ASK_TIMEOUT)[node].ok:
+    if context.ask([node], "test.ping", PING_TIMEOUT)[node].ok:
         return Outcome(True, f"{node} answers again; nothing was done")
     if node not in context.cloud.nodes_running("nova-compute"):
         services = ", ".join(context.cloud.services_on(node))
