@@ -7,12 +7,13 @@ Give each minion its share of the cloud, by its id, and nothing else.
       - saltern:
           root: /srv/saltern
 
-A model with faults raises: Salt then refuses every state run and names the faults.
+A model with faults gives nobody a share: Salt refuses every state run and names the faults.
 """
 
 import salt.utils.sdb
 import saltern_store
 from saltern import share
+from saltern.cloud import ModelError
 from saltern.values import functions
 
 
@@ -36,7 +37,11 @@ def ext_pillar(minion_id, pillar, root, model=None, secrets=None):
         Directory of the secrets when it is not ``secrets/`` beside the model.
     """
     store = saltern_store.Store(root, model, secrets)
-    cloud = store.cloud(lambda uri: salt.utils.sdb.sdb_get(uri, __opts__))
+    try:
+        cloud = store.cloud(lambda uri: salt.utils.sdb.sdb_get(uri, __opts__))
+    except ModelError as exc:
+        # As Salt itself says it of a pillar that fails, without the traceback that it logs with it.
+        return {"_errors": [f"the model has faults: {exc}"]}
     if minion_id in cloud.model["nodes"]:
         return {"cloud": share.share(cloud, minion_id, functions())}
     if minion_id.endswith("_master"):  # the pseudo-minion that orchestrations render on

@@ -13,6 +13,7 @@ import salt.utils.sdb
 import saltern_fleet
 import saltern_ledger
 import saltern_operation
+import saltern_plainly
 import saltern_store
 from salt.exceptions import SaltInvocationError, SaltRunnerError
 from saltern import plan as planning
@@ -62,13 +63,14 @@ def _shown(lines, data):
     return data if __opts__.get("output") not in (None, "nested") else "\n".join(lines)
 
 
+@saltern_plainly.said
 def validate():
     """
     Say whether the model describes a cloud that can be built; name every fault at once.
 
     The reactor's rules (``reactor/*.yaml``) are checked as well.
 
-    Returns one line for people. Raises with all faults, so that the exit code tells too.
+    Returns one line for people; or ``Error`` with all faults, and then the exit code tells too.
 
     CLI Example:
 
@@ -96,6 +98,7 @@ def validate():
     )
 
 
+@saltern_plainly.said
 def plan():
     """
     Say what a deploy would do, to whom, and which services it would restart. Changes nothing.
@@ -112,6 +115,7 @@ def plan():
     return planning.plan(_cloud(), _fleet())
 
 
+@saltern_plainly.said
 def status():
     """
     The cloud on one screen: every node, and each service on it that is not ok, with the reason.
@@ -127,6 +131,7 @@ def status():
     return overview.summary(cloud, answers)
 
 
+@saltern_plainly.said
 def backends():
     """
     What an external load balancer needs: each service with its address, port, check and members.
@@ -140,6 +145,7 @@ def backends():
     return endpoint.appliance(_cloud())
 
 
+@saltern_plainly.said
 def password(user="admin"):
     """
     The password of a Keystone user that Saltern made.
@@ -161,12 +167,13 @@ def password(user="admin"):
     return held[key]
 
 
+@saltern_plainly.said
 def rotate_fernet_keys():
     """
     Rotate the keys that tokens are made with, and hand them to every Keystone node.
 
     Tokens made with the previous key stay valid. Scheduled weekly by master.d/saltern.conf.
-    Raises when a node did not take the new keys: run it again only once that node is back, because
+    Fails when a node did not take the new keys: run it again only once that node is back, because
     a second rotation would leave its tokens unreadable elsewhere.
 
     CLI Example:
@@ -204,6 +211,7 @@ def rotate_fernet_keys():
     return dict.fromkeys(nodes, "rotated")
 
 
+@saltern_plainly.said
 def history(node=None, rule=None, since="24h", limit=50, quiet=False):
     """
     What the reactor has decided, and what came of it; the newest last.
@@ -235,6 +243,7 @@ def history(node=None, rule=None, since="24h", limit=50, quiet=False):
     )
 
 
+@saltern_plainly.said
 def explain(what):
     """
     Why the reactor did what it did, or did not: event, decisions with all reasons, actions.
@@ -259,6 +268,7 @@ def explain(what):
     return _shown(lines, data)
 
 
+@saltern_plainly.said
 def pending():
     """
     Everything that is not over: is the reactor at work, what runs, waits, needs a human, is paused.
@@ -276,6 +286,7 @@ def pending():
         return ledger.pending()
 
 
+@saltern_plainly.said
 def pause(scope="", node=None, role=None, service=None, minutes=60, until=None, why=""):
     """
     Keep the reactor's hands off something, until a time. What it would do waits or is left out.
@@ -312,6 +323,7 @@ def pause(scope="", node=None, role=None, service=None, minutes=60, until=None, 
     return f"paused {made['scope']} until {local_time(made['until'])} (id {made['pause']})"
 
 
+@saltern_plainly.said
 def resume(what):
     """
     End a pause before its time.
@@ -331,6 +343,7 @@ def resume(what):
     return [f"resumed {pause['scope']} (id {pause['pause']})" for pause in ended]
 
 
+@saltern_plainly.said
 def simulate(file=None):
     """
     Decide what is in the journal again, by the rules and the model of today. Changes nothing.
@@ -351,6 +364,7 @@ def simulate(file=None):
         return ledger.simulate(file)
 
 
+@saltern_plainly.said
 def react(event, data=None, node=None):
     """
     Say what the reactor would do about an event now, with all reasons. Does nothing.

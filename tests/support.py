@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import pathlib
+import re
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -38,6 +39,12 @@ def load_module(kind: str, name: str) -> ModuleType:
         del sys.modules[alias]
         raise
     return module
+
+
+def refused(answer: Any, pattern: str) -> bool:
+    """Whether a runner failed as ``pattern`` (a regular expression) says, and said no more."""
+    assert answer.keys() == {"Error", "retcode"} and answer["retcode"] == 1
+    return re.search(pattern, answer["Error"]) is not None
 
 
 @cache

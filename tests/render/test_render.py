@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import pathlib
 from types import ModuleType
 from typing import Any
 
 import pytest
+import salt.loader
+import salt.pillar
 import support
 
 REQUISITES = {
@@ -113,6 +116,23 @@ def test_a_stranger_gets_nothing(compiler: Any) -> None:
     opts = compiler.options("lab", "nobody")
     assert opts["pillar"]["cloud"]["states"] == []
     assert "SECRET" not in repr(opts["pillar"])
+
+
+@pytest.mark.parametrize("node", ["ctl1", "salt_master"])
+def test_a_model_with_faults_is_refused_by_name(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, node: str
+) -> None:
+    opts = support.minion_options("lab", tmp_path)
+    model = tmp_path / "pillar/cloud.yaml"
+    model.write_text(model.read_text().replace("networks:", "netwroks:", 1))
+    opts.update(id=node, grains={"id": node})
+    opts["pillar"] = salt.pillar.get_pillar(opts, opts["grains"], node, "base").compile_pillar()
+    assert "cloud" not in opts["pillar"]
+    modules = salt.loader.minion_mods(opts, utils=salt.loader.utils(opts))
+    modules.pack["__context__"] = {}
+    said = str(modules["state.sls"]("wave"))
+    assert "Exception caught" not in caplog.text, "Salt's word for a traceback"
+    assert "the model has faults: netwroks: unknown key; did you mean 'networks'?" in said
 
 
 def test_every_sls_is_reached(everything: list[Any]) -> None:

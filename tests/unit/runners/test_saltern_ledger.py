@@ -16,11 +16,11 @@ import saltern_ledger
 import support
 import yaml
 from fake_fleet import FakeFleet
-from salt.exceptions import SaltInvocationError, SaltRunnerError
 from saltern.reactor import decide, rules
 from saltern.reactor.history import History
 from saltern.reactor.terms import Observed, Rejected, Report, Status
 from saltern_journal import Journal, path_of
+from support import refused
 
 runner = support.load_module("_runners", "saltern")
 
@@ -152,22 +152,18 @@ def test_validate_names_the_faults_of_rules_beside_those_of_the_model(root: path
     (root / "reactor/service-failed.yaml").write_text("summary: 1\n")
     model = root / "pillar/cloud.yaml"
     model.write_text(model.read_text() + "\nreactor: {rules: {node-newt: {mode: shadow}}}\n")
-    with pytest.raises(SaltRunnerError, match=r"reactor/service-failed.yaml: .*") as caught:
-        runner.validate()
-    assert "reactor.rules.node-newt: there is no such rule; did you mean 'node-new'?" in str(
-        caught.value
-    )
+    assert refused(runner.validate(), r"reactor/service-failed.yaml: .*")
+    strange = "reactor.rules.node-newt: there is no such rule; did you mean 'node-new'\\?"
+    assert refused(runner.validate(), strange)
     model.write_text(model.read_text() + "nodez: 1\n")
-    with pytest.raises(SaltRunnerError, match=r"(?s)nodez.*reactor/service-failed.yaml"):
-        runner.validate()
+    assert refused(runner.validate(), r"(?s)nodez.*reactor/service-failed.yaml")
 
 
 @pytest.mark.parametrize(
     "question", [runner.history, runner.pending, runner.simulate, lambda: runner.explain("ctl1")]
 )
 def test_a_master_whose_reactor_never_ran(question: Any) -> None:
-    with pytest.raises(SaltRunnerError, match="the reactor has never run on this master"):
-        question()
+    assert refused(question(), "the reactor has never run on this master")
 
 
 def test_history(reactor: Reactor, clock: Clock, opts: dict[str, Any]) -> None:
@@ -183,8 +179,7 @@ def test_history(reactor: Reactor, clock: Clock, opts: dict[str, Any]) -> None:
         assert "nothing was decided" in runner.history(**other)
     clock.now += 3600
     assert "nothing was decided" in runner.history(since="30m")
-    with pytest.raises(SaltInvocationError, match="'yesterday' is no time: write 30m"):
-        runner.history(since="yesterday")
+    assert refused(runner.history(since="yesterday"), "'yesterday' is no time: write 30m")
     opts["output"] = "json"
     [entry] = json.loads(json.dumps(runner.history()))
     assert (entry["verdict"], entry["node"], entry["actions"][0]["ok"]) == ("act", "ctl1", True)
@@ -216,8 +211,7 @@ def test_explain_an_event(reactor: Reactor, opts: dict[str, Any]) -> None:
     assert runner.explain("#1") == text
     opts["output"] = "json"
     assert runner.explain(1)["decisions"][0]["operation"] == "restart"
-    with pytest.raises(SaltRunnerError, match="there is no event #9, or it is not kept any more"):
-        runner.explain(9)
+    assert refused(runner.explain(9), "there is no event #9, or it is not kept any more")
 
 
 def test_explain_a_node(reactor: Reactor) -> None:
@@ -233,8 +227,7 @@ def test_explain_a_node(reactor: Reactor) -> None:
         "ctl1 now: in the model: yes, key accepted: yes, joined: NO, heard of: never"
         in text.splitlines()
     )
-    with pytest.raises(SaltRunnerError, match="no event of 'ctl9' is kept"):
-        runner.explain("ctl9")
+    assert refused(runner.explain("ctl9"), "no event of 'ctl9' is kept")
 
 
 def test_pending(reactor: Reactor, journal: Journal, clock: Clock, root: pathlib.Path) -> None:
@@ -290,13 +283,11 @@ def test_a_pause_keeps_the_reactor_off(reactor: Reactor, journal: Journal, clock
     assert reactor.decide(reactor.report()) != "act"
     assert reactor.decide(reactor.report("ctl2")) == "act"
     assert runner.resume(1) == ["resumed node=ctl1,service=keystone (id 1)"]
-    with pytest.raises(SaltRunnerError, match="no pause '1' holds; those that do: none"):
-        runner.resume(1)
+    assert refused(runner.resume(1), "no pause '1' holds; those that do: none")
     runner.pause("cloud", until="2027-01-16T08:00:00+00:00", why="moving")
     runner.pause("cloud", why="moving")
     runner.pause(role="controller", why="upgrade")
-    with pytest.raises(SaltRunnerError, match=r"no pause 'nonsense' holds; those .*\(cloud\)"):
-        runner.resume("nonsense")
+    assert refused(runner.resume("nonsense"), r"no pause 'nonsense' holds; those .*\(cloud\)")
     assert len(runner.resume("cloud")) == 2
     clock.now += 3600
     assert "paused" not in runner.pending()
@@ -317,8 +308,7 @@ def test_a_pause_keeps_the_reactor_off(reactor: Reactor, journal: Journal, clock
     ],
 )
 def test_pauses_that_are_refused(journal: Journal, pause: dict[str, Any], fault: str) -> None:
-    with pytest.raises(SaltInvocationError, match=fault):
-        runner.pause(**pause)
+    assert refused(runner.pause(**pause), fault)
     assert not list(journal.records())
 
 
@@ -343,8 +333,7 @@ def test_simulate_says_what_changed_rules_would_do(
     copy = shutil.copy(journal.path, root / "copy.db")
     [first, second] = runner.simulate(str(copy))["different"]
     assert "would be nothing: there is no such rule any more" in first
-    with pytest.raises(SaltRunnerError, match="name a copy of journal.db"):
-        runner.simulate("/nowhere")
+    assert refused(runner.simulate("/nowhere"), "name a copy of journal.db")
 
 
 def test_what_is_decided_again_knows_only_what_was_before(reactor: Reactor, clock: Clock) -> None:
@@ -374,22 +363,19 @@ def test_react_says_what_would_be_and_does_nothing(
     assert runner.react(TAG, data=DOWN, node="ctl2").startswith("rejected: the tag names another")
     assert runner.react("salt/key", data={"act": "accepted", "id": "cmp9"})["would"] != "act join"
     for wrong in (("{", None), (TAG, 7), (TAG, "[]"), (7, None)):
-        with pytest.raises(SaltInvocationError):
-            runner.react(*wrong)
+        assert refused(runner.react(*wrong), "")
 
 
 def test_a_model_with_faults(root: pathlib.Path, journal: Journal) -> None:
     (root / "pillar/cloud.yaml").write_text("name: x\n")
     assert "nodes: is missing" in runner.pending()["the model has faults"]
-    with pytest.raises(SaltRunnerError, match="the model has faults"):
-        runner.simulate()
+    assert refused(runner.simulate(), "the model has faults")
 
 
 def test_a_damaged_journal(journal: Journal) -> None:
     journal.close()
     journal.path.write_bytes(b"no database" * 100)
-    with pytest.raises(SaltRunnerError, match="put a backup in its place"):
-        runner.pending()
+    assert refused(runner.pending(), "put a backup in its place")
 
 
 def test_who_types(monkeypatch: pytest.MonkeyPatch) -> None:
