@@ -121,6 +121,7 @@ class Intake:
         self._known: list[tuple[str, str | None, int | None]] = []
         self._rejected: list[Rejected] = []
         self._beats: dict[str, Beat] = {}
+        self._heard: dict[str, float] = {}
         self._oldest: dict[tuple[str, str], int] = {}
         self._prefixes: tuple[str, ...] = ()
         self._looked = self._beats_at = self._gaps_at = -1e9
@@ -169,6 +170,8 @@ class Intake:
         if authentic and own and own[2] == "beat":
             self._beat(node, raw.get("data"))
             return
+        if authentic:  # who reports is there, however long his beats have to wait behind it
+            self._heard[node] = self._clock()
         epoch, number = _numbering(raw.get("data"), "number") if authentic else (None, None)
         found = typing_of.read(tag, raw, self._rulebook.book.rules, self._keys.ids(), source="bus")
         if isinstance(found, Report):
@@ -199,19 +202,21 @@ class Intake:
 
     def commit(self) -> None:
         """Write what was taken, and wake the reactor if there is something for it."""
-        beats = self._beats if self._clock() >= self._beats_at + BEATS_EVERY else {}
-        if not (self._entries or self._rejected or self._known or beats):
+        signs = self._clock() >= self._beats_at + BEATS_EVERY and (self._beats or self._heard)
+        if not (self._entries or self._rejected or self._known or signs):
             return
         with self._journal.batch():
             added = self._journal.add(self._entries, self._rulebook.book.priorities)
             self._journal.first_seen(self._known, time.time())
             self._journal.reject(*self._rejected)
-            if beats:
-                self._journal.beat(beats)
+            if signs:
+                self._journal.beat(self._beats)
+                self._journal.heard(self._heard)
                 self._journal.close_below(self._oldest)
         self._entries, self._known, self._rejected = [], [], []
-        if beats:
-            self._beats, self._oldest, self._beats_at = {}, {}, self._clock()
+        if signs:
+            self._beats, self._heard, self._oldest = {}, {}, {}
+            self._beats_at = self._clock()
         if added:
             self._wake()
 

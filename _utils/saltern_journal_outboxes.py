@@ -28,10 +28,10 @@ _FIRST = "first outbox of "
 
 
 class Beat(NamedTuple):
-    """The last sign of life of a node."""
+    """The last beat of a node, and its last sign of life."""
 
-    at: float
-    clock: float  # by the machine's monotonic clock
+    at: float  # of the beat: ``bad`` is as of then
+    clock: float  # of the last sign of life, by the machine's monotonic clock
     bad: Mapping[str, str]  # service -> status, of those that are not ok
 
 
@@ -203,15 +203,25 @@ class Outboxes(Database):
     # -- presence ----------------------------------------------------------------------------
 
     def beat(self, beats: Mapping[str, Beat]) -> None:
-        """Keep the last sign of life of nodes."""
+        """Keep the last beat of nodes."""
         with self.batch():
             self._db.executemany(
                 "INSERT OR REPLACE INTO presence VALUES (?, ?, ?, ?)",
                 [(node, b.at, b.clock, json.dumps(dict(b.bad))) for node, b in beats.items()],
             )
 
+    def heard(self, nodes: Mapping[str, float]) -> None:
+        """These gave a sign of life: node -> when, by the machine's monotonic clock.
+
+        A node that has not beaten yet does not count as heard: not all of it has been seen.
+        """
+        with self.batch():
+            self._db.executemany(
+                "UPDATE presence SET clock = ?2 WHERE node = ?1 AND clock < ?2", nodes.items()
+            )
+
     def beats(self) -> dict[str, Beat]:
-        """The last sign of life of each node."""
+        """The last beat of each node."""
         return {
             row["node"]: Beat(row["at"], row["clock"], json.loads(row["bad"]))
             for row in self._rows("SELECT * FROM presence")

@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS ahead (   -- numbers beyond a gap
 CREATE TABLE IF NOT EXISTS presence (
     node TEXT PRIMARY KEY,
     at REAL NOT NULL,
-    clock REAL NOT NULL,     -- the same by the machine's monotonic clock
+    clock REAL NOT NULL,     -- of the last sign of life, by the monotonic clock
     bad TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rejected (

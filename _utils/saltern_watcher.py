@@ -95,13 +95,13 @@ class Watcher:
         self._helping = False
         self._said = ""  # the last complaint about systemd
         self._due: dict[str, float] = {}
+        self._wake = asyncio.Event()
         self._started = 0.0
 
     # -- the loop ----------------------------------------------------------------------------
 
     async def run(self) -> str:
         """Watch until there is a reason to end; returns it."""
-        self._wake = asyncio.Event()
         self._started = time.monotonic()
         try:
             while True:
@@ -148,7 +148,7 @@ class Watcher:
             *(self._due[name] for name in ("check", "probe") if name in self._due),
             self._due.get("beat", now + CHECK),
             self.watch.deadline(now),
-            self.store.box.deadline(),
+            self.store.box.deadline(now),
         ]
         return min(at for at in times if at is not None)
 
@@ -312,6 +312,7 @@ class Watcher:
             return
         if self.store.acked(data.get(self.node)):
             self._heard = time.monotonic()
+            self._wake.set()  # there may be room for more
 
     # -- first aid ---------------------------------------------------------------------------
 

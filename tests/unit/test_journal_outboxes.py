@@ -217,5 +217,10 @@ def test_the_last_beat_of_each_node_is_kept(journal: Journal) -> None:
         "ctl1": Beat(2.0, 11.0, {"keystone": "hung"}),
         "ctl2": Beat(1.0, 10.0, {"glance": "down"}),
     }
+    journal.heard({"ctl1": 10.5, "ctl2": 12.0})
+    assert {node: beat.clock for node, beat in journal.beats().items()} == {
+        "ctl1": 11.0,
+        "ctl2": 12.0,
+    }
     journal.forget_beats()
     assert not journal.beats()

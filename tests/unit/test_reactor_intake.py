@@ -167,7 +167,7 @@ def test_beats_are_kept_in_memory_and_written_once_a_second(rig: Rig) -> None:
     rig.take([sent("ctl1", "beat", bad={"api": "hung"}), sent("ctl2", "beat", bad={})])
     assert rig.journal.beats()["ctl1"].bad == {}
     rig.now += 1.5
-    rig.take([down()])
+    rig.take([down("ctl3")])
     beats = rig.journal.beats()
     assert {node: beat.bad for node, beat in beats.items()} == {"ctl1": {"api": "hung"}, "ctl2": {}}
     assert beats["ctl1"].clock == 100.0
@@ -196,6 +196,17 @@ def test_a_beat_says_which_numbers_will_not_come(rig: Rig, said: dict[str, Any],
     rig.take([down(number=7), down(number=9), sent("ctl1", "beat", bad={}, number=9, **said)])
     assert rig.journal.acks() == {"ctl1": {"ab12": upto}}
     assert rig.journal.beats()["ctl1"].bad == {}, "it is a beat all the same"
+
+
+def test_who_reports_is_heard_though_its_beat_is_late(rig: Rig) -> None:
+    rig.take([sent("ctl1", "beat", bad={"api": "hung"}), sent("ctl2", "beat", bad={})])
+    written = rig.journal.beats()["ctl1"]
+    rig.now += 8
+    rig.take([down("ctl1"), down("ctl3"), (down("ctl2")[0], down("ctl1")[1])])
+    beats = rig.journal.beats()
+    assert beats["ctl1"] == written._replace(clock=108.0), "its word on services is as old as that"
+    assert beats["ctl2"].clock == 100.0, "somebody else reported in its name"
+    assert "ctl3" not in beats, "who has not beaten yet has not seen all of itself"
 
 
 def test_a_beat_of_another_node_says_nothing_of_this_ones_numbers(rig: Rig) -> None:

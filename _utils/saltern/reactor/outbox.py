@@ -15,8 +15,11 @@ from typing import Any
 BOUND = 1000
 #: Seconds until a report that nobody acknowledged is sent again.
 AGAIN = (5.0, 10.0, 20.0, 40.0, 60.0)
-#: Reports sent at a time: a master that has just come back has more to do than this.
-BATCH = 50
+#: Reports on their way at most: beats, and what the minion does for its jobs, wait behind them. And
+#: a master that has just come back has more to do than this.
+WINDOW = 100
+#: Seconds for which one counts as on its way: by then it is in the journal, or it was lost.
+UNDERWAY = AGAIN[0]
 
 SERVICE, OVERFLOW = "service", "overflow"
 
@@ -84,16 +87,23 @@ class Outbox:
 
     def due(self, now: float) -> list[Item]:
         """What is to be sent now, oldest first. It counts as sent."""
-        ready = [item for item in self.items.values() if item.due <= now][:BATCH]
+        room = max(0, WINDOW - len(self._underway(now)))
+        ready = [item for item in self.items.values() if item.due <= now][:room]
         for item in ready:
             item.due = now + AGAIN[min(item.tries, len(AGAIN) - 1)]
             item.tries += 1
             item.first, item.sent = item.first or now, now
         return ready
 
-    def deadline(self) -> float | None:
-        """When something is due."""
+    def deadline(self, now: float) -> float | None:
+        """When something is due and there is room for it, unless an acknowledgement comes first."""
+        underway = self._underway(now)
+        if len(underway) >= WINDOW:
+            return min(item.sent for item in underway) + UNDERWAY
         return min((item.due for item in self.items.values()), default=None)
+
+    def _underway(self, now: float) -> list[Item]:
+        return [i for i in self.items.values() if i.tries and now < i.sent + UNDERWAY]
 
     def acked(self, number: int) -> list[int]:
         """The master holds everything up to ``number``. Returns what left the outbox by that."""

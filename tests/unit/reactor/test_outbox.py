@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from saltern.reactor import outbox
-from saltern.reactor.outbox import AGAIN, BATCH, OVERFLOW, SERVICE, Item, Outbox
+from saltern.reactor.outbox import AGAIN, OVERFLOW, SERVICE, UNDERWAY, WINDOW, Item, Outbox
 
 
 def report(service: str = "keystone") -> dict[str, Any]:
@@ -21,12 +21,12 @@ def test_a_digest_tells_outboxes_apart_and_not_their_epochs() -> None:
 
 def test_numbers_count_from_one_and_are_due_at_once() -> None:
     box = Outbox()
-    assert box.deadline() is None
+    assert box.deadline(0.0) is None
     assert box.oldest == 1
     written = box.put(SERVICE, report())
     assert [item.number for item in written.items] == [1]
     assert written.dropped == ()
-    assert box.deadline() == 0.0
+    assert box.deadline(0.0) == 0.0
     [sent] = box.due(100.0)
     assert (sent.number, sent.body, sent.first, sent.sent) == (1, report(), 100.0, 100.0)
 
@@ -37,7 +37,7 @@ def test_what_nobody_acknowledges_is_sent_again_with_growing_pauses() -> None:
     now, pauses = 50.0, []
     for _ in range(7):
         assert box.due(now)
-        deadline = box.deadline()
+        deadline = box.deadline(now)
         assert deadline is not None
         assert box.due(deadline - 0.01) == []
         pauses.append(deadline - now)
@@ -69,12 +69,34 @@ def test_after_a_restart_everything_is_due_and_no_number_is_given_twice() -> Non
     assert Outbox.of(3, items).number == 9
 
 
-def test_a_master_that_comes_back_is_not_flooded() -> None:
+def full() -> Outbox:
+    """With everything under way that may be, since 1.0, and as much again in waiting."""
     box = Outbox()
-    for _ in range(BATCH + 1):
+    for _ in range(2 * WINDOW):
         box.put(SERVICE, report())
-    assert len(box.due(1.0)) == BATCH
-    assert [item.number for item in box.due(1.0)] == [BATCH + 1]
+    assert len(box.due(1.0)) == WINDOW
+    return box
+
+
+def test_no_more_is_under_way_than_a_beat_can_wait_for() -> None:
+    box = full()
+    assert box.due(1.5) == []
+    assert box.deadline(1.5) == 1.0 + UNDERWAY
+
+
+def test_an_ack_makes_room_for_as_many() -> None:
+    box = full()
+    box.acked(3)
+    assert box.deadline(1.5) == 0.0
+    assert [item.number for item in box.due(1.5)] == [WINDOW + 1, WINDOW + 2, WINDOW + 3]
+
+
+def test_what_was_never_sent_has_its_turn_while_the_master_is_away() -> None:
+    box, now = full(), 1.0
+    for _ in range(2):  # at first the same ones again, which then pause for longer
+        now += UNDERWAY
+        box.due(now)
+    assert all(item.tries for item in box.items.values())
 
 
 def test_the_newest_report_in_waiting_of_a_service() -> None:
@@ -196,7 +218,7 @@ def test_every_report_arrives_or_is_counted(steps: list[tuple[str, int]], bound:
         assert not [number for number in box.items if number < box.oldest]
         below = set(range(1, way.oldest))
         assert below <= way.held.keys() | dropped, "a beat gave up what the outbox still had"
-    for _ in range(len(box.items) // outbox.BATCH + 2):  # from now on everything gets through
+    for _ in range(len(box.items) // WINDOW + 2):  # from now on everything gets through
         now += 1000
         send()
     while way.up:
