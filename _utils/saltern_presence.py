@@ -17,14 +17,14 @@ from saltern.reactor.scanning import Finding
 log = logging.getLogger(__name__)
 
 #: Seconds for a node to answer a ping; and for neighbours to try it, and to say so.
-PING = 3
+PING = 2
 REACH, REACHED = 1.5, 4
 #: Calls side by side: two for each question, and all that fell silent together are one question.
 CALLS = 4
 
 
 class Watch:
-    """Turns beats into findings; :meth:`turn` is called about once a second, by one thread.
+    """Turns beats into findings; :meth:`turn` is called again and again, by one thread.
 
     :param gone: nodes that the history calls gone ("": a master that was cut off).
     """

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 SCAN_EVERY, SCAN_AT_MOST = 120.0, 15.0
 #: Seconds between two canaries, and until one that has not come back is told.
 CANARY_EVERY, CANARY_LIMIT = 10.0, 30.0
+#: Seconds between two looks at who beats, and two acknowledgements.
+LISTEN_EVERY, ACK_EVERY = 0.5, 1.0
 PRUNE_EVERY = 3600.0
 #: Seconds that a thread waits after it broke off.
 BROKEN = 10.0
@@ -124,7 +126,7 @@ class Acks:
                 self._client = None
                 raise
             self._journal.acked(told)
-        return 1.0
+        return ACK_EVERY
 
 
 class Scanner:
@@ -232,7 +234,7 @@ class Listener:
             expected = self._world.joined() & set(cloud.nodes)
             self._reports.put(self._watch.turn(cloud, expected, beats, now))
             self._world.present(self._watch.answering(now))
-        return 1.0
+        return LISTEN_EVERY
 
 
 class Canary:

@@ -30,6 +30,8 @@ AGAIN = 600
 STORM = 5
 #: Seconds without more of it after which something is told, and the most that may take.
 SETTLED = {"attention": 5, "grown": 5, "still": 5, "healed": 30, "resolved": 30}
+#: The same for what is critical: a machine that is gone must be known of within 15 s.
+SETTLED_CRITICAL = 3
 LATEST = {"attention": 10, "grown": 30, "still": 30}
 #: Operations that only look: nobody wants to be told that somebody looked.
 LOOKING = frozenset({"look"})
@@ -205,7 +207,13 @@ class Incidents:
             incident.needs_since = at
 
     def _action_began(self, record: Mapping[str, Any]) -> None:
-        self._began[record["action"]] = (record["at"], record["operation"])
+        operation, fault = record["operation"], fault_of(record["fault"])
+        self._began[record["action"]] = (record["at"], operation)
+        known, incident = OPERATIONS.get(operation), self._of.get(fault)
+        if known and known.contains and incident:
+            # Whatever comes of it, somebody has to mend what it is about.
+            why = f"{operation} keeps it from doing harm, and does not mend it"
+            self._ask(incident, incident.troubles[fault], (why,), record["at"])
 
     def _action_ended(self, record: Mapping[str, Any]) -> None:
         fault = fault_of(record["fault"])
@@ -222,10 +230,7 @@ class Incidents:
         if not record["ok"]:
             return
         known = OPERATIONS.get(operation)
-        if known and known.contains:
-            why = f"{operation} keeps it from doing harm, and it is not mended"
-            self._ask(incident, trouble, (why,), at)
-        else:
+        if not (known and known.contains):
             trouble.mended = True
             _over(incident, trouble, at)
 
@@ -302,7 +307,8 @@ def _phases(incident: Incident, now: float) -> Iterator[Phase]:
         if phase == "still" and not incident.still:
             return
     quiet, waited = now - incident.needs_at, now - incident.needs_since
-    if quiet >= SETTLED[phase] or waited >= LATEST[phase]:
+    enough = SETTLED_CRITICAL if incident.severity == "critical" else SETTLED[phase]
+    if quiet >= enough or waited >= LATEST[phase]:
         yield phase
 
 

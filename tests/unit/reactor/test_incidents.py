@@ -159,7 +159,15 @@ def test_what_is_contained_is_not_mended(journal: Journal, operation: str, kind:
     journal.act(Fault("cmp1", kind, "x"), operation, ok=True)
     [message] = journal.tell(5)
     assert message.phase == "attention"
-    assert f"{operation} keeps it from doing harm, and it is not mended" in words(message)
+    assert f"{operation} keeps it from doing harm, and does not mend it" in words(message)
+
+
+def test_nobody_waits_for_what_only_contains(journal: Journal) -> None:
+    gone = Fault("cmp1", "gone")
+    journal.decide(gone, "act", "mark_gone", severity="critical")
+    journal.write("began", fault=asdict(gone), operation="mark_gone", rung=0, epoch=1)
+    assert journal.phases(2) == []
+    assert journal.phases(1) == ["attention"], "it goes on for minutes where Nova does not answer"
 
 
 def test_a_storm_of_a_hundred_is_one_message_with_a_count(journal: Journal) -> None:
