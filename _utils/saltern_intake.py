@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from saltern.reactor import outbox
 from saltern.reactor import report as typing_of
 from saltern.reactor import rules as reading
 from saltern.reactor.terms import Rejected, Report
@@ -33,7 +34,7 @@ LOOK_EVERY = 2.0
 BEATS_EVERY = 1.0
 GAPS_EVERY = 10.0
 
-OWN = re.compile(r"saltern/node/([^/\s]{1,200})/(beat|service|overflow)")
+OWN = re.compile(r"saltern/node/([^/\s]{1,200})/(beat|service|overflow|reports)")
 EPOCH = re.compile(r"[0-9a-f]{1,64}")
 CANARY = "saltern/canary"
 #: Services in a beat, and the length of their names and statuses.
@@ -170,9 +171,20 @@ class Intake:
         if authentic and own and own[2] == "beat":
             self._beat(node, raw.get("data"))
             return
-        if authentic:  # who reports is there, however long his beats have to wait behind it
+        if own and own[2] == outbox.REPORTS:
+            if authentic:
+                self._reports(tag, node, raw.get("data"))
+            else:
+                name = typing_of.tidy(tag, 200)
+                self._rejected.append(Rejected(name, "", "they are not of the node that sent them"))
+            return
+        self._report(tag, raw, node if authentic else "")
+
+    def _report(self, tag: str, raw: Any, node: str) -> None:
+        """One report; ``node`` sent it, "" for one that may be anybody's."""
+        if node:  # who reports is there, however long his beats have to wait behind it
             self._heard[node] = self._clock()
-        epoch, number = _numbering(raw.get("data"), "number") if authentic else (None, None)
+        epoch, number = _numbering(raw.get("data"), "number") if node else (None, None)
         found = typing_of.read(tag, raw, self._rulebook.book.rules, self._keys.ids(), source="bus")
         if isinstance(found, Report):
             self._entries.append((found, epoch, number))
@@ -181,6 +193,16 @@ class Intake:
             self._rejected.append(found)
         if number is not None:  # or its node would send it again for ever
             self._known.append((node, epoch, number))
+
+    def _reports(self, tag: str, node: str, body: Any) -> None:
+        """Several reports in one event: each as if it had come alone."""
+        each = body.get("reports") if isinstance(body, Mapping) else None
+        if not isinstance(each, list) or len(each) > outbox.BATCH or not all(map(_kind, each)):
+            self._rejected.append(Rejected(tag, node, "not a list of this node's reports"))
+            return
+        for one in each:
+            data = {**one, "epoch": body.get("epoch")}
+            self._report(f"saltern/node/{node}/{one['kind']}", {"id": node, "data": data}, node)
 
     def _canary(self, raw: Any) -> None:
         number = raw.get("number") if isinstance(raw, Mapping) else None
@@ -230,6 +252,10 @@ class Intake:
         if now >= self._gaps_at + GAPS_EVERY:
             self._gaps_at = now
             self._journal.close_gaps()
+
+
+def _kind(one: Any) -> bool:
+    return isinstance(one, Mapping) and one.get("kind") in (outbox.SERVICE, outbox.OVERFLOW)
 
 
 def _word(pair: tuple[Any, Any]) -> bool:

@@ -19,6 +19,7 @@ import saltern_healing
 import saltern_outbox
 import saltern_systemd
 import saltern_watch_probes
+from saltern.reactor import outbox
 from saltern.reactor.firstaid import Aid, FirstAid, Need
 from saltern.reactor.watched import Share, Unit, share_of
 from saltern.reactor.watching import OK, Watch
@@ -132,9 +133,8 @@ class Watcher:
                 self._begin(self._probe(service))
         now = time.monotonic()
         self._report(now)
-        for item in self.store.box.due(now):
-            body = {**item.body, "epoch": self.store.epoch, "number": item.number}
-            await self._send(item.kind, body)
+        for kind, body in outbox.events(self.store.box.due(now), self.store.epoch):
+            await self._send(kind, body)
         if self._sees_all(now) and self._is_due("beat", BEAT):
             await self._beat()
         if self.watch.bad() and self._is_due("aid", AID):

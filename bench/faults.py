@@ -25,6 +25,8 @@ WHAT = {
     "F02-back": ("F02 API hangs: answers again", "never"),
     "F03-breaker": ("F03 crash loop: somebody is told, all else tried", "systemd is silent"),
     "F03-starts": ("F03 crash loop: starts", "5, by systemd"),
+    "F04": ("F04 a process of the reactor killed: another works", "81.5 % of events lost"),
+    "F06": ("F06 stopped service in a storm of 15,000: answers again", "61 s, 87.4 % lost"),
     "F07": ("F07 master away: a stopped service runs again", "nothing heals"),
     "F08": ("F08 master cut off: somebody is told", ""),
     "F11": ("F11 haproxy killed on the holder: longest gap", "4.6 s (script check every 1 s)"),

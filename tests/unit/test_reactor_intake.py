@@ -198,6 +198,42 @@ def test_a_beat_says_which_numbers_will_not_come(rig: Rig, said: dict[str, Any],
     assert rig.journal.beats()["ctl1"].bad == {}, "it is a beat all the same"
 
 
+def together(node: str, *reports: Any, **more: Any) -> tuple[str, dict[str, Any]]:
+    return sent(node, "reports", **{"epoch": "ab12", "reports": list(reports), **more})
+
+
+def one(number: int, kind: str = "service", **more: Any) -> dict[str, Any]:
+    return {"kind": kind, "number": number, "service": "api", "status": "down", **more}
+
+
+def test_reports_that_come_together_are_as_if_each_had_come_alone(rig: Rig) -> None:
+    rig.take([together("ctl1", one(1), one(2, status="ok"), one(3, status="?"), one(1))])
+    taken = [(r.tag, r.node, r.body["status"]) for r in rig.journal.undecided(10)]
+    assert taken == [("saltern/node/ctl1/service", "ctl1", word) for word in ("down", "ok")]
+    assert rig.journal.acks() == {"ctl1": {"ab12": 3}}, "the rejected one too"
+    assert rig.journal.counters()["rejected"] == 1
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        together("ctl1", reports="api"),
+        together("ctl1", 7),
+        together("ctl1", one(1), one(2, "beat")),
+        together("ctl1", one(1, ["service"])),  # type: ignore[arg-type]
+        together("ctl1", *map(one, range(1, 52))),
+        sent("ctl1", "reports"),
+        (together("ctl1", one(1))[0], together("ctl2", one(1))[1]),
+        together("ghost", one(1)),
+    ],
+)
+def test_what_is_no_list_of_reports_of_its_node_is_counted(rig: Rig, event: Any) -> None:
+    rig.take([event])
+    assert not rig.journal.undecided(10)
+    assert rig.journal.counters()["rejected"] == 1
+    assert not rig.journal.acks()
+
+
 def test_who_reports_is_heard_though_its_beat_is_late(rig: Rig) -> None:
     rig.take([sent("ctl1", "beat", bad={"api": "hung"}), sent("ctl2", "beat", bad={})])
     written = rig.journal.beats()["ctl1"]

@@ -45,11 +45,14 @@ class Master:
             raise ConnectionRefusedError("no minion")
         self.events.append((tag, dict(body)))
         if self.acknowledges and self.watcher and not tag.endswith("/beat"):
-            word = {"ctl1": {digest(body["epoch"]): body["number"], "x": 9}, "other": {"y": 9}}
+            number = max(one["number"] for one in body.get("reports", [body]))
+            word = {"ctl1": {digest(body["epoch"]): number, "x": 9}, "other": {"y": 9}}
             self.watcher.received("saltern/acked", word)
 
     def reports(self) -> list[dict[str, Any]]:
-        return [body for tag, body in self.events if tag == "saltern/node/ctl1/service"]
+        tags = ("saltern/node/ctl1/service", "saltern/node/ctl1/reports")
+        sent = [body for tag, body in self.events if tag in tags]
+        return [one for body in sent for one in body.get("reports", [body])]
 
     def beats(self) -> list[dict[str, Any]]:
         return [body for tag, body in self.events if tag == "saltern/node/ctl1/beat"]

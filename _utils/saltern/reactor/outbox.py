@@ -7,7 +7,7 @@ are seconds of a clock that never goes back.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +18,14 @@ AGAIN = (5.0, 10.0, 20.0, 40.0, 60.0)
 #: Reports on their way at most: beats, and what the minion does for its jobs, wait behind them. And
 #: a master that has just come back has more to do than this.
 WINDOW = 100
+#: Reports in one event at most. The minion waits for the master after each event that it sends.
+BATCH = 50
 #: Seconds for which one counts as on its way: by then it is in the journal, or it was lost.
 UNDERWAY = AGAIN[0]
 
 SERVICE, OVERFLOW = "service", "overflow"
+#: The last word of the tag of an event with several reports in it.
+REPORTS = "reports"
 
 
 def digest(epoch: str) -> str:
@@ -44,6 +48,17 @@ class Item:
     due: float = 0.0
     first: float = 0.0  # when it was sent for the first time ...
     sent: float = 0.0  # ... and for the last
+
+
+def events(items: Sequence[Item], epoch: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """How ``items`` are sent: the last word of a tag, and the body, of each event."""
+    for start in range(0, len(items), BATCH):
+        some = items[start : start + BATCH]
+        if len(some) == 1:
+            yield some[0].kind, {**some[0].body, "epoch": epoch, "number": some[0].number}
+        else:
+            each = [{**item.body, "kind": item.kind, "number": item.number} for item in some]
+            yield REPORTS, {"epoch": epoch, "reports": each}
 
 
 @dataclass(frozen=True)

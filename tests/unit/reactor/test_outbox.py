@@ -140,6 +140,28 @@ def test_a_box_full_of_counts_drops_what_comes() -> None:
     assert [(i.number, i.kind) for i in written.items] == [(3, OVERFLOW)]
 
 
+def test_several_reports_go_in_one_event() -> None:
+    box = Outbox(bound=2)
+    for _ in range(3):
+        box.put(SERVICE, report())
+    [(kind, body)] = outbox.events(box.due(1.0), "ab12")
+    assert (kind, body["epoch"]) == (outbox.REPORTS, "ab12")
+    assert [(one["number"], one["kind"]) for one in body["reports"]] == [
+        (2, SERVICE), (3, SERVICE), (4, OVERFLOW),
+    ]  # fmt: skip
+    assert body["reports"][0]["service"] == "keystone"
+    counts = [len(body.get("reports", [1])) for _, body in outbox.events(full().due(9.0), "ab12")]
+    assert counts == [outbox.BATCH] * (WINDOW // outbox.BATCH)
+
+
+def test_one_report_goes_alone() -> None:
+    box = Outbox()
+    box.put(SERVICE, report())
+    alone = {**report(), "epoch": "ab12", "number": 1}
+    assert list(outbox.events(box.due(1.0), "ab12")) == [(SERVICE, alone)]
+    assert list(outbox.events([], "ab12")) == []
+
+
 class Way:
     """Sends and acks that arrive late, twice, in another order, or never."""
 

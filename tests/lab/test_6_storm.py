@@ -1,0 +1,67 @@
+"""Storms of reports, and the reactor killed in one: none is lost, none counts twice."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+from labkit import commands, faults, nodes, reactor, storm
+
+from lab import podman
+
+pytestmark = [pytest.mark.lab, pytest.mark.faults]
+
+CONTROLLERS = ("ctl1", "ctl2", "ctl3")
+#: Events on the master's bus, and reports that each controller sends by its minion besides:
+#: 15,000 in all.
+BURST, EACH = 12_000, 1000
+PATIENCE = 240  # seconds until all of a storm must be acknowledged
+HEALED = 60
+
+
+@pytest.fixture(autouse=True)
+def quiet(deployed: None, members: list[str]) -> Iterator[None]:
+    """A storm comes upon a cloud that is well, and leaves one."""
+    nodes.wait_healthy(members)
+    reactor.wait_quiet()
+    yield
+    nodes.wait_healthy(members)
+
+
+def test_f04_a_reactor_that_is_killed_loses_nothing() -> None:
+    chance = random.Random()  # noqa: S311 - any moment
+    seconds = []
+    for _ in range(faults.RUNS):
+        number = reactor.last_event()
+        reports = storm.Storm(["ctl1"], 400, PATIENCE)
+        for process in ("reactor", "intake", "reactor"):
+            time.sleep(chance.uniform(0.1, 2.0))
+            seconds.append(storm.kill(process))
+        assert reports.end() == [0], "not acknowledged"
+        assert reports.taken() == (400, 0)
+        reactor.wait_quiet()
+        assert reactor.actions(reactor.since(number)) == []
+    faults.figures("F04", seconds, 3.0)
+
+
+def test_f06_something_critical_passes_a_storm() -> None:
+    def once() -> float:
+        with faults.asking(faults.memcached("ctl3")) as asked:
+            reports = storm.Storm(CONTROLLERS, EACH, PATIENCE)
+            reports.burst("ctl1", BURST // 2)
+            began = time.monotonic()
+            podman.inside("ctl3", "systemctl", "stop", "memcached")
+            stopped = time.monotonic()
+            reports.burst("ctl1", BURST // 2)
+            commands.wait_for("memcached", lambda: asked.good[-1] > stopped, HEALED)
+            seconds = asked.gap(began)
+        assert reports.end() == [0, 0, 0], "not acknowledged"
+        assert reports.taken() == (reports.expected, 0)
+        reactor.wait_quiet(PATIENCE)
+        return seconds
+
+    number = reactor.last_event()
+    faults.figures("F06", [once() for _ in range(faults.RUNS)], 2.0)
+    assert set(reactor.actions(reactor.since(number))) == {("memcached on ctl3", "restart")}
