@@ -27,8 +27,8 @@ from saltern_rulebook import Book, Rulebook
 
 log = logging.getLogger(__name__)
 
-#: Reports decided in one commit at most.
-BATCH = 200
+#: Reports decided in one commit at most: nothing that is decided begins before it is written.
+BATCH = 100
 #: Seconds between two looks at the files; until what found no place is looked at again.
 LOOK_EVERY = 2.0
 NO_PLACE = 0.5

@@ -132,7 +132,12 @@ class World:
             for node in cloud.nodes
         }
         with self._guard:
-            self._seen = {node: s for node, s in self._seen.items() if node in services}
+            # A node can report about as many services as it likes: only its own are remembered.
+            own = {node: set(cloud.services_on(node)) for node in self._seen if node in services}
+            self._seen = {
+                node: {s: status for s, status in self._seen[node].items() if s in there}
+                for node, there in own.items()
+            }
             for node, seen in self._seen.items():
                 known = services[node]
                 for service, status in seen.items():

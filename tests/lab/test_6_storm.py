@@ -13,7 +13,7 @@ from lab import podman
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults]
 
-CONTROLLERS = ("ctl1", "ctl2", "ctl3")
+CONTROLLERS = ("ctl2", "ctl1", "ctl3")
 #: Events on the master's bus, and reports that each controller sends by its minion besides:
 #: 15,000 in all.
 BURST, EACH = 12_000, 1000
@@ -47,12 +47,12 @@ def test_f04_a_reactor_that_is_killed_loses_nothing() -> None:
 
 
 def test_f06_something_critical_passes_a_storm() -> None:
-    def once() -> float:
-        with faults.asking(faults.memcached("ctl3")) as asked:
+    def once(node: str) -> float:
+        with faults.asking(faults.memcached(node)) as asked:
             reports = storm.Storm(CONTROLLERS, EACH, PATIENCE)
             reports.burst("ctl1", BURST // 2)
             began = time.monotonic()
-            podman.inside("ctl3", "systemctl", "stop", "memcached")
+            podman.inside(node, "systemctl", "stop", "memcached")
             stopped = time.monotonic()
             reports.burst("ctl1", BURST // 2)
             commands.wait_for("memcached", lambda: asked.good[-1] > stopped, HEALED)
@@ -63,5 +63,8 @@ def test_f06_something_critical_passes_a_storm() -> None:
         return seconds
 
     number = reactor.last_event()
-    faults.figures("F06", [once() for _ in range(faults.RUNS)], 2.0)
-    assert set(reactor.actions(reactor.since(number))) == {("memcached on ctl3", "restart")}
+    # In turn: what was just healed is not healed the same way again.
+    hit = [CONTROLLERS[run % len(CONTROLLERS)] for run in range(faults.RUNS)]
+    faults.figures("F06", [once(node) for node in hit], 2.0)
+    begun = reactor.actions(reactor.acted_since(number))
+    assert {fault for fault, _ in begun} == {f"memcached on {node}" for node in hit}

@@ -40,6 +40,12 @@ def since(number: int) -> list[dict[str, Any]]:
     return [entry for entry in history() if entry["id"] > number]
 
 
+def acted_since(number: int) -> list[dict[str, Any]]:
+    """Only those that say to do something; of a storm, :func:`since` has but the end."""
+    found = ask("history", "since=1h", "limit=10000")
+    return [entry for entry in found if entry["id"] > number and entry["actions"]]
+
+
 def actions(entries: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """``(fault, operation)`` of everything that was begun."""
     return [(e["fault"], a["operation"]) for e in entries for a in e["actions"]]

@@ -67,6 +67,15 @@ def test_a_node_that_is_not_in_the_model_is_not_remembered(bench: Bench) -> None
     assert "ghost" not in bench.observed().services
 
 
+def test_services_that_a_node_makes_up_are_not_remembered(bench: Bench) -> None:
+    for number in range(50):
+        body = {"service": f"made-up-{number}", "status": "down"}
+        bench.world.reported(Report(number, 1.0, "t", "ctl1", "node", "failed", body))
+    bench.world.answered({"ctl1": Answer(True, {"noise": {"status": "ok"}})})
+    assert "ctl1" not in bench.observed().services
+    assert not bench.world._seen["ctl1"], "nor kept with every decision"
+
+
 def test_a_node_whose_key_is_gone_has_to_join_anew(bench: Bench) -> None:
     (bench.pki / "minions/ctl1").unlink()
     os.utime(bench.pki / "minions", ns=(1, 1))
@@ -234,7 +243,7 @@ def test_who_falls_silent_is_known_to_the_decisions(bench: Bench) -> None:
     )
     now = time.monotonic()
     bench.journal.beat({node: Beat(time.time(), now, {}) for node in NODES})
-    assert listener.tick() == 1.0
+    assert listener.tick() == 0.5
     assert bench.world.answering() == dict.fromkeys(NODES, True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+import saltern_reactor
 from fake_reactor import Bench, cloud, rules
 from saltern import lock
 from saltern.fleet import Answer
@@ -311,7 +312,7 @@ def test_the_next_turn_comes_when_the_next_report_is_due(bench: Bench) -> None:
     assert bench.turn() == pytest.approx(0.25)
     bench.journal.decided(1)
     with bench.journal.batch():
-        for _ in range(250):
+        for _ in range(saltern_reactor.BATCH + 1):
             bench.report("ctl1", "api", "ok")
     assert bench.turn() == 0.0, "there is more than a batch"
     assert bench.turn() == 1.0
