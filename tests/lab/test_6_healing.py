@@ -72,10 +72,13 @@ def test_what_is_killed_comes_back(what: str) -> None:
             commands.wait_for(unit, lambda: asked.good[-1] > max([at, *asked.bad]), HEALED)
             return asked.gap(at)
 
-    with reactor.paused("its own start is measured", f"node={node}"):
-        own = away(lambda: restarted(node, unit))
-    runs = [away(lambda: faults.signal(node, unit, "KILL")) - own for _ in range(faults.RUNS)]
-    faults.figures(f"killed-{what}", runs, 3.0)
+    def once() -> float:
+        """A restart by hand first: systemd waits longer each time it starts something itself."""
+        with reactor.paused("its own start is measured", f"node={node}"):
+            own = away(lambda: restarted(node, unit))
+        return away(lambda: faults.signal(node, unit, "KILL")) - own
+
+    faults.figures(f"killed-{what}", [once() for _ in range(faults.RUNS)], 3.0)
 
 
 def restarted(node: str, unit: str) -> float:
@@ -134,16 +137,25 @@ def test_f23_a_memcached_restart_slows_nothing_for_long() -> None:
 # -- hung: it lives, and answers nothing ----------------------------------------------------------
 
 
+#: What hangs in one run after the other: what comes back too often is left to people.
+HUNG = [
+    ("glance", "glance-api", "ctl2"),
+    ("keystone", "keystone", "ctl3"),
+    ("glance", "glance-api", "ctl3"),
+    ("keystone", "keystone", "ctl2"),
+    ("glance", "glance-api", "ctl1"),
+]
+
+
 def test_f02_a_hung_api_leaves_the_balancer_and_is_restarted(members: list[str]) -> None:
-    node, unit = "ctl2", "glance-api"
     balancer = holder(members)
 
-    def held_as(status: str) -> bool:
-        return faults.balanced(balancer, "glance", node).startswith(status)
+    def once(service: str, unit: str, node: str) -> tuple[float, float]:
+        def held_as(status: str) -> bool:
+            return faults.balanced(balancer, service, node).startswith(status)
 
-    def once() -> tuple[float, float]:
         number = reactor.last_event()
-        with faults.asking(faults.http("glance", node)) as asked:
+        with faults.asking(faults.http(service, node)) as asked:
             at = faults.signal(node, unit, "STOP")
             commands.wait_for("the balancer to notice", lambda: held_as("DOWN"), HEALED)
             out = time.monotonic() - at
@@ -151,10 +163,11 @@ def test_f02_a_hung_api_leaves_the_balancer_and_is_restarted(members: list[str])
             back = asked.gap(at)
         commands.wait_for("the balancer to take it back", lambda: held_as("UP"), HEALED)
         reactor.wait_quiet()
-        assert reactor.actions(reactor.since(number)) == [(f"glance on {node}", "restart")]
+        assert reactor.actions(reactor.since(number)) == [(f"{service} on {node}", "restart")]
         return out, back
 
-    out, back = zip(*[once() for _ in range(faults.RUNS)], strict=True)
+    runs = [once(*HUNG[run % len(HUNG)]) for run in range(faults.RUNS)]
+    out, back = zip(*runs, strict=True)
     faults.figures("F02-out", out, 1.0)
     faults.figures("F02-back", back, 10.0)
 
