@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import deploy, faults, harness, health, idle, pillar, reactor
+from bench import day, deploy, faults, harness, health, idle, pillar, reactor
 
 sys.exit(
     max(
@@ -13,6 +13,7 @@ sys.exit(
         harness.run(health.TITLE, health.measure),
         harness.run(deploy.TITLE, lambda: deploy.measure(False)),
         harness.run(faults.TITLE, faults.measure),
+        harness.run(day.TITLE, day.measure),
         harness.run(reactor.TITLE, lambda: reactor.measure(reactor.arguments([]))),
     )
 )

@@ -28,7 +28,7 @@ class Row:
     """One measurement, the most it may be, and what it stands beside."""
 
     what: str
-    measured: float
+    measured: float  # an int where it was counted
     unit: str = "s"
     target: float | None = None
     beside: str = ""  # what a user would pick instead, and its figure
@@ -90,7 +90,9 @@ def interleaved(
 
 
 def figure(value: float, unit: str) -> str:
-    """``value`` with three digits that count."""
+    """``value`` with three digits that count; a whole number as it is."""
+    if isinstance(value, int):
+        return f"{value} {unit}".strip()
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
     return f"{value:.{digits}f} {unit}".strip()
 
