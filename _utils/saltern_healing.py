@@ -10,7 +10,7 @@ import fcntl
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,8 @@ LOCK = Path("/run/saltern/heal.lock")
 POLL = 0.3
 #: Seconds for which a service that systemd had to restart must stay as it is to count as well.
 STEADY = 3.0
+#: Starts by systemd after ours that ended at once: by then more of them change nothing.
+HOPELESS = 2
 #: Seconds for systemctl to take a job.
 SYSTEMCTL = 30.0
 
@@ -92,7 +94,9 @@ def restart(patient: Patient, wait: float = 30.0) -> dict[str, Any]:
     if before["status"] == DOWN:
         shown = saltern_systemd.show(patient.units)
         did = _act(patient, shown)
-        after = _await(patient, shown, began + wait)
+        # What we act on starts to be counted anew.
+        spent = {unit.name: unit.restarts for unit in shown} if did == "waited" else {}
+        after = _await(patient, shown, spent, began + wait)
     return {
         "before": before["status"],
         "did": did,
@@ -122,9 +126,13 @@ def _act(patient: Patient, shown: Sequence[Unit]) -> str:
     return "restarted"
 
 
-def _await(patient: Patient, was: Sequence[Unit], deadline: float) -> dict[str, Any]:
-    """The truth as soon as all is well, or at the deadline. What had to be restarted by systemd
-    before is well when its process is still the same after a while.
+def _await(
+    patient: Patient, was: Sequence[Unit], spent: Mapping[str, int], deadline: float
+) -> dict[str, Any]:
+    """The truth as soon as all is well, when a unit crashes again and again, or at the deadline.
+
+    What had to be restarted by systemd before is well when its process is still the same after a
+    while. ``spent`` are restarts by systemd that do not count.
     """
     shaky = any(unit.restarts or unit.crashed for unit in was)
     since, pids = 0.0, None
@@ -139,11 +147,18 @@ def _await(patient: Patient, was: Sequence[Unit], deadline: float) -> dict[str, 
                 return after
         else:
             pids = None
+            if _hopeless(patient, spent):
+                return after
         if now >= deadline:
             if pids is not None:
                 return {"status": DOWN, "reason": "it answers, but does not keep running"}
             return after
         time.sleep(POLL)
+
+
+def _hopeless(patient: Patient, spent: Mapping[str, int]) -> bool:
+    units = saltern_systemd.show(patient.units)
+    return any(unit.restarts - spent.get(unit.name, 0) >= HOPELESS for unit in units)
 
 
 def systemctl(verb: str, units: Sequence[str]) -> None:

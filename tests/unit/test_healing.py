@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ import saltern_healing as healing
 import saltern_systemd
 from saltern.reactor.watched import Unit
 from saltern_healing import Busy, Fence, Patient, Refused
+
+PATIENCE = 10.0
 
 
 class Node:
@@ -26,6 +29,7 @@ class Node:
         self.sick: set[str] = set()
         self.broken: set[str] = set()
         self.dies = False  # a moment after it was started
+        self.loops = False  # ends as soon as it was started, by whomever
         self.refuses = False
         self.pid = 100
 
@@ -37,6 +41,9 @@ class Node:
         return [self.units[name] for name in names]
 
     def look(self) -> dict[str, Any]:
+        if self.loops:
+            for name, unit in self.units.items():
+                self.add(name, active="activating", sub="auto-restart", restarts=unit.restarts + 1)
         if self.dies and self.verbs():
             for name in self.units:
                 self._start(name)
@@ -51,6 +58,9 @@ class Node:
             mode = self.modes.get(words[-1].removesuffix(".service"), "control-group")
             return subprocess.CompletedProcess(argv, 0, f"{mode}\n", "")
         self.done.append(words)
+        if words[0] == "reset-failed":
+            for name in {word.removesuffix(".service") for word in words} & self.units.keys():
+                self.units[name] = replace(self.units[name], restarts=0)
         if words[0] == "--no-block":
             for name in words[2:]:
                 self._start(name.removesuffix(".service"))
@@ -184,6 +194,19 @@ def test_what_keeps_crashing_is_not_called_well(node: Node) -> None:
         "status": "down",
         "reason": "it answers, but does not keep running",
     }
+
+
+@pytest.mark.parametrize("sub", ["failed", "start"])
+def test_what_crashes_again_and_again_is_not_waited_for(node: Node, sub: str) -> None:
+    """Five starts by systemd before do not count, two after ours do."""
+    active = "failed" if sub == "failed" else "activating"
+    node.add("neutron-api", active=active, sub=sub, pid=0, restarts=5)
+    node.loops = True
+    began = time.monotonic()
+    found = heal(node, wait=PATIENCE)
+    assert found["after"]["status"] == "down"
+    assert time.monotonic() - began < PATIENCE / 2
+    assert node.units["neutron-api"].restarts >= (0 if found["did"] != "waited" else 5) + 2
 
 
 def test_a_refusal_has_systemd_s_words(node: Node) -> None:
