@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import saltern_watchdog
 from labkit import commands, faults, nodes, reactor, storm
 
 from lab import podman
@@ -33,7 +34,9 @@ def quiet(deployed: None, members: list[str]) -> Iterator[None]:
 def test_f04_a_reactor_that_is_killed_loses_nothing() -> None:
     chance = random.Random()  # noqa: S311 - any moment
     seconds = []
-    for _ in range(faults.RUNS):
+    for run in range(faults.RUNS):
+        if run:  # what dies again and again is started more and more slowly
+            time.sleep(saltern_watchdog.STABLE)
         number = reactor.last_event()
         reports = storm.Storm(["ctl1"], 400, PATIENCE)
         for process in ("reactor", "intake", "reactor"):
