@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.faults]
 
 HEALED = 30  # seconds until whatever it was must be healed
 ONE_ALERT = 45  # seconds until people must have been told
+QUIET = 300  # seconds until nothing waits to be tried again, after five faults in a row
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def quiet(deployed: None, members: list[str]) -> Iterator[None]:
     """Each fault comes upon a cloud that is well, and leaves one."""
     commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
     nodes.wait_healthy(members)
-    reactor.wait_quiet()
+    reactor.wait_quiet(QUIET)
     yield
     nodes.wait_healthy(members)
 
