@@ -374,12 +374,12 @@ class Weather:
         for pause in list(truth.pauses):
             self.reactor.resume(pause)
         truth.pauses, truth.silent, truth.bad, truth.busy = {}, {}, {}, ""
-        truth.joined -= {NEW}
         self.way.clear()
         self.mends, self.breaks = [], math.inf
         self.step(30)
         while self.ends:
             self.step(30)
+        truth.joined -= {NEW}  # a join may just have ended
         self.way.clear()
         self.waiting = []
         for node, service in self.copies:

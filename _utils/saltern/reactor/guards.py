@@ -169,7 +169,11 @@ def frozen(case: Case) -> Objection | None:
 
 
 def _told(known: past.FaultHistory, case: Case) -> bool:
-    return known.told is not None and known.stays(case.now, case.rule.guards.stable)
+    """Whether people know of it: of one that ended and is back, for as long as they just heard."""
+    stable = case.rule.guards.stable
+    if known.told is None or not known.stays(case.now, stable):
+        return False
+    return known.good is None or case.now < known.told + stable
 
 
 def _groups(case: Case) -> list[tuple[str, list[str], str]]:

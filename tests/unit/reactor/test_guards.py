@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -128,6 +129,20 @@ def test_an_outage_that_lasts_is_said_again_after_a_while(reactor: FakeDecider) 
     assert reactor.says("ctl1", "keystone").verdict == "wait"
     reactor.now += 2
     assert reactor.says("ctl1", "glance").verdict == "refuse"
+
+
+@pytest.mark.parametrize(("lasted", "verdict"), [(100, "wait"), (700, "refuse")])
+def test_an_outage_that_is_back_is_told_unless_people_have_just_heard(
+    reactor: FakeDecider, lasted: float, verdict: str
+) -> None:
+    reactor.silence("ctl2", "ctl3")
+    made = reactor.says("ctl1", "keystone")
+    reactor.now += lasted
+    reactor.note("resolved", fault=asdict(made.fault), why="the scan")
+    reactor.now += 60
+    assert reactor.says("ctl1", "keystone").verdict == verdict
+    reactor.now += 1
+    assert reactor.says("ctl1", "glance").verdict == "wait"
 
 
 def test_what_was_reported_a_moment_ago_counts(reactor: FakeDecider) -> None:
