@@ -9,6 +9,7 @@ from labkit import apis, commands, faults, nodes, reactor, watch
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults]
 
+CALM = 120  # seconds for a cloud to be calm before the cut
 SETTLE = 30  # seconds after the cut in which answers may fail: election, quorum, dead connections
 STEADY = 10  # seconds without a failure that count as being back
 TOLD, TARGET = 60, 15.0  # seconds until a human must know, and should
@@ -22,11 +23,12 @@ def test_every_api_survives_the_loss_of(node: str, deployed: None, members: list
         nodes.give_vips(node, endpoints, apis.vip())
     nodes.wait_healthy(members)
     with watch.watching() as seen:
-        commands.wait_for("a first answer of every API", lambda: all(seen.samples.values()), 30)
+        # A machine that has just come back is still busy: the next fault comes upon a calm cloud.
+        _until_steady(seen, time.monotonic(), CALM)
         began, cut = time.monotonic(), time.time()
         try:
             nodes.cut_power(node)
-            since = _until_steady(seen, began)
+            since = _until_steady(seen, began, SETTLE)
             commands.wait_for(f"somebody to be told of {node}", lambda: _told(node, cut), TOLD)
         finally:
             nodes.restore_power(node)
@@ -57,15 +59,15 @@ def _gaps(seen: watch.Watch, start: float, end: float) -> dict[str, float]:
     }
 
 
-def _until_steady(seen: watch.Watch, began: float) -> float:
-    """From when on no API failed for ``STEADY`` seconds."""
+def _until_steady(seen: watch.Watch, began: float, within: float) -> float:
+    """From when on, ``within`` so many seconds, no API failed for ``STEADY`` seconds."""
 
     def steady() -> float | None:
         since = watch.steady_since(seen.samples, began)
         return since if since and time.monotonic() - since >= STEADY else None
 
     try:
-        commands.wait_for("every API", steady, SETTLE + STEADY)
+        commands.wait_for("every API", steady, within + STEADY)
     except AssertionError as exc:
         raise AssertionError(f"{exc}\n{watch.last_reasons(seen.samples)}") from exc
     since = watch.steady_since(seen.samples, began)
