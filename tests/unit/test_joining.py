@@ -299,10 +299,14 @@ def test_a_cloud_that_breaks_during_the_trial_enables_nobody_unproven() -> None:
     assert proof.failed == dict.fromkeys(("cmp2", "cmp3"), "token: 503")
 
 
-def test_many_hosts_are_tried_in_groups_that_fit_into_a_quota() -> None:
+@pytest.mark.parametrize(("cpu", "groups"), [("auto", [8, 8, 2]), ("qemu", [3] * 6)])
+def test_many_hosts_are_tried_in_groups(cpu: str, groups: list[int]) -> None:
+    """They fit into a quota; emulated instances of a lab share its few cores."""
+    options = {**LAB.model["options"], "cpu": cpu}
+    cloud = Cloud({**LAB.model, "options": options}, LAB.catalog, LAB.secrets)
     nova = FakeNova(*(f"cmp{n:02}" for n in range(18)))
-    assert len(prove(nova)[0].proven) == 18
-    assert [len(group) for group in nova.booted] == [8, 8, 2]
+    assert len(joining.prove(cloud, nova.fleet(), Silent(), list(nova.hosts)).proven) == 18
+    assert [len(group) for group in nova.booted] == groups
 
 
 def test_a_host_that_is_not_enabled_in_the_end_has_failed() -> None:
