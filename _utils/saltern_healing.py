@@ -94,8 +94,8 @@ def restart(patient: Patient, wait: float = 30.0) -> dict[str, Any]:
     if before["status"] == DOWN:
         shown = saltern_systemd.show(patient.units)
         did = _act(patient, shown)
-        # What we act on starts to be counted anew.
-        spent = {unit.name: unit.restarts for unit in shown} if did == "waited" else {}
+        # systemd counts anew what we act on, and nothing else.
+        spent = {unit.name: unit.restarts for unit in saltern_systemd.show(patient.units)}
         after = _await(patient, shown, spent, began + wait)
     return {
         "before": before["status"],

@@ -209,6 +209,13 @@ def test_what_crashes_again_and_again_is_not_waited_for(node: Node, sub: str) ->
     assert node.units["neutron-api"].restarts >= (0 if found["did"] != "waited" else 5) + 2
 
 
+def test_old_restarts_of_what_is_not_acted_on_do_not_count(node: Node) -> None:
+    node.add("neutron-api", active="failed", sub="failed", pid=0)
+    node.add("neutron-rpc-server", restarts=5)
+    node.broken.add("neutron-api")
+    assert heal(node, wait=0.3)["seconds"] >= 0.3
+
+
 def test_a_refusal_has_systemd_s_words(node: Node) -> None:
     node.add("neutron-api", active="failed", sub="failed", pid=0)
     node.refuses = True
