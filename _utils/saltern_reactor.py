@@ -156,7 +156,10 @@ class Reactor:
         id_ = self._journal.record(kind, at=now, **fields)
         named = {OWN_ID[kind]: id_} if kind in OWN_ID else {}
         self.history.apply({"id": id_, "at": now, "kind": kind, **named, **fields})
-        self._own.add(id_)
+        if id_ == self._read + 1:  # nobody else wrote in between: nothing to read again
+            self._read = id_
+        else:
+            self._own.add(id_)
         return id_
 
     # -- deciding ----------------------------------------------------------------------------
@@ -272,7 +275,8 @@ class Reactor:
         if not waits or self._said.get(report.id) != said:
             if turn.kept is None:
                 turn.kept = self._journal.keep_observed(turn.observed)
-            fields = {**asdict(decision), "reasons": list(decision.reasons)}
+            # Not asdict: it copies all the way down, and a burst has thousands of decisions.
+            fields = {**vars(decision), "fault": asdict(decision.fault)}
             id_ = self._note("decision", turn.now, **fields)
         if decision.resolves:
             why = "; ".join(decision.reasons)

@@ -25,20 +25,22 @@ class Skipped(RuntimeError):
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement, the most it may be, and what it stands beside."""
+    """One measurement, the most (or least) that it may be, and what it stands beside."""
 
     what: str
     measured: float  # an int where it was counted
     unit: str = "s"
     target: float | None = None
     beside: str = ""  # what a user would pick instead, and its figure
+    at_least: bool = False  # more is better
 
     @property
     def verdict(self) -> str:
         """``ok`` or ``MISSED``; empty without a target."""
         if self.target is None:
             return ""
-        return "ok" if self.measured <= self.target else "MISSED"
+        kept = self.measured >= self.target if self.at_least else self.measured <= self.target
+        return "ok" if kept else "MISSED"
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -111,7 +113,8 @@ def table(title: str, rows: Sequence[Row]) -> Table:
     for row in rows:
         cells = [row.what, figure(row.measured, row.unit)]
         if judged:
-            limit = "" if row.target is None else f"<= {figure(row.target, row.unit)}"
+            sign = ">=" if row.at_least else "<="
+            limit = "" if row.target is None else f"{sign} {figure(row.target, row.unit)}"
             cells += [limit, row.verdict]
         shown.add_row(*cells, *([row.beside] if compared else []))
     return shown

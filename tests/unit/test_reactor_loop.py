@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import pytest
 import saltern_reactor
@@ -220,6 +221,26 @@ def test_a_pause_that_another_process_wrote_holds_at_once(bench: Bench) -> None:
     bench.turn()
     assert not bench.work.done
     assert "a new disk" in bench.records("decision")[0]["reasons"][0]
+
+
+def test_a_pause_that_was_written_while_the_reactor_wrote_holds_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = bench.journal.keep_observed
+
+    def paused_meanwhile(*args: Any) -> int:
+        until = bench.clock.now + 3600
+        bench.journal.record("paused", scope="node=ctl2", until=until, by="op", why="a new disk")
+        return kept(*args)
+
+    monkeypatch.setattr(bench.journal, "keep_observed", paused_meanwhile)
+    bench.report("ctl1", "api")
+    bench.turn()
+    monkeypatch.undo()
+    bench.report("ctl2", "api")
+    bench.turn()
+    assert [target for _, _, target in bench.work.done] == [("ctl1",)]
+    assert "a new disk" in bench.records("decision")[-1]["reasons"][0]
 
 
 # -- what is broken ----------------------------------------------------------------------------

@@ -77,6 +77,13 @@ def test_a_table_says_which_target_was_missed() -> None:
     assert "ok" in quick.split() and "MISSED" not in quick
 
 
+def test_what_should_be_more_is_missed_when_it_is_less() -> None:
+    few, many = (Row("rate", count, "per s", 1000, at_least=True) for count in (999.0, 1000.0))
+    assert few.verdict == "MISSED"
+    assert many.verdict == "ok"
+    assert ">= 1000 per s" in printed(few)
+
+
 def test_a_table_has_no_column_for_what_nobody_says() -> None:
     text = printed(Row("only", 123.456, "ms"))
     assert "target" not in text and "beside" not in text

@@ -98,7 +98,13 @@ def printed(ours: reactor.Measured, stock: reactor.Measured | None) -> str:
 def measured(lost: int, seconds: float) -> reactor.Measured:
     came = Came(lost=lost, doubled=0, critical=[seconds], unacted=0, acted_twice=0)
     return reactor.Measured(
-        idle=[seconds], burst=came, killed=came, sustained=came, memory=100.0, processor=0.5
+        idle=[seconds],
+        burst=came,
+        per_second=1200.0,
+        killed=came,
+        sustained=came,
+        memory=100.0,
+        processor=0.5,
     )
 
 
