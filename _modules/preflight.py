@@ -84,9 +84,29 @@ def check(now=None):
         "running": [name for name, unit in units.items() if unit["up"]],
         "vip_answers": _vip_answers(cloud, interfaces),
         "dpkg": {"holder": _dpkg_holder(), "interrupted": _dpkg_interrupted()},
-        "stamp": _stamp(),
+        "stamp": stamp(),
         "digest": cloud.get("digest"),
     }
+
+
+def stamp():
+    """
+    Return the stamp of Saltern's code on this node: equal to the master's when they are the same.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' preflight.stamp
+    """
+    root = pathlib.Path(__opts__["extension_modules"])
+    return preflight.code_stamp(
+        {
+            str(path.relative_to(root)): path.read_bytes()
+            for kind in ("modules", "states", "utils")
+            for path in (root / kind).rglob("*.py")
+        }
+    )
 
 
 def _output(*argv):
@@ -231,14 +251,3 @@ def _dpkg_holder():
 def _dpkg_interrupted():
     updates = pathlib.Path("/var/lib/dpkg/updates")
     return updates.is_dir() and any(entry.name.isdigit() for entry in updates.iterdir())
-
-
-def _stamp():
-    root = pathlib.Path(__opts__["extension_modules"])
-    return preflight.code_stamp(
-        {
-            str(path.relative_to(root)): path.read_bytes()
-            for kind in ("modules", "states", "utils")
-            for path in (root / kind).rglob("*.py")
-        }
-    )

@@ -13,7 +13,7 @@ import os
 
 import salt.utils.sdb
 import saltern_operation
-from saltern import deploy, fitness, joining, lock
+from saltern import deploy, fitness, joining, lock, trials
 from saltern.cloud import ModelError
 from saltern.fleet import Failed
 from saltern.values import functions
@@ -178,7 +178,7 @@ def introduced(name, nodes):
     if work.only is None:
         return ret
     try:
-        reasons = joining.introduce(work, nodes)
+        reasons = joining.introduce(work, nodes, op.stamp())
     except Failed as exc:
         reasons = exc.reasons
     ret["changes"] = work.changes
@@ -229,7 +229,7 @@ def joined(name, nodes=None):
     cloud = op.cloud()
     wanted = cloud.nodes if nodes is None else _joiners(nodes)
     hosts = [node for node in cloud.nodes_running("nova-compute") if node in wanted]
-    proof = joining.prove(cloud, op.fleet, op.progress, hosts, test=__opts__["test"])
+    proof = trials.prove(cloud, op.fleet, op.progress, hosts, test=__opts__["test"])
     if __opts__["test"]:
         new = [node for node in wanted if node not in op.joined()]
         found = {**dict.fromkeys(new, "joined"), **dict.fromkeys(proof.waiting, "on trial")}

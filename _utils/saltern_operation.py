@@ -88,14 +88,18 @@ class Operation:
         told = functions()
         return fitness.Expected(
             now=time.time(),
-            stamp=preflight.code_stamp(
-                {
-                    str(path.relative_to(self.root)).removeprefix("_"): path.read_bytes()
-                    for kind in ("_modules", "_states", "_utils")
-                    for path in (self.root / kind).rglob("*.py")
-                }
-            ),
+            stamp=self.stamp(),
             digests={node: share.share(cloud, node, told)["digest"] for node in cloud.nodes},
+        )
+
+    def stamp(self) -> str:
+        """Of the code that nodes get."""
+        return preflight.code_stamp(
+            {
+                str(path.relative_to(self.root)).removeprefix("_"): path.read_bytes()
+                for kind in ("_modules", "_states", "_utils")
+                for path in (self.root / kind).rglob("*.py")
+            }
         )
 
     def hold(self, name: str, owner: str) -> None:

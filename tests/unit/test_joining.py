@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import support
 from fake_fleet import FakeFleet, Silent, fails
-from fake_nova import FakeNova
-from saltern import computes, fleet, joining
+from saltern import fleet, joining
 from saltern.cloud import Cloud
 from saltern.deploy import Deployment
 from saltern.values import functions
@@ -92,9 +91,13 @@ def a_join(nodes: FakeFleet, test: bool = False) -> Deployment:
     return Deployment(LAB, nodes, Silent(), test=test, only=["cmp2"])
 
 
+STAMP = "of today"
+
+
 def others(**handlers: Any) -> FakeFleet:
     return FakeFleet(
         **{
+            "preflight__stamp": lambda n, k: STAMP,
             "saltutil__sync_all": lambda n, k: {},
             "saltutil__refresh_pillar": lambda n, k: True,
             "state__sls_id": lambda n, k: {},
@@ -107,11 +110,11 @@ def test_hosts_are_mapped_by_a_conductor_with_todays_pillar_and_names_go_to_the_
     changed = {"x": {"__id__": "hosts", "__sls__": "common", "changes": {"text": "new"}}}
     nodes = others(state__sls_id=lambda n, k: changed if n == "lb1" else {})
     work = a_join(nodes)
-    assert joining.introduce(work, ["cmp2"]) == []
+    assert joining.introduce(work, ["cmp2"], STAMP) == []
     joining.name(work, ["cmp2"], LAB.nodes)
     leader = LAB.leader("nova-conductor")
     assert nodes.functions() == [
-        "saltutil.sync_all",
+        "preflight.stamp",
         "saltutil.refresh_pillar",
         "state.sls",
         "saltutil.refresh_pillar",
@@ -127,19 +130,19 @@ def test_hosts_are_mapped_by_a_conductor_with_todays_pillar_and_names_go_to_the_
 def test_another_conductor_goes_on_when_the_leader_is_away() -> None:
     leader = LAB.leader("nova-conductor")
 
-    def sync(node: str, kwargs: Mapping[str, Any]) -> Any:
+    def stamp(node: str, kwargs: Mapping[str, Any]) -> Any:
         if node == leader:
             raise RuntimeError("did not answer")
-        return {}
+        return STAMP
 
     def refresh(node: str, kwargs: Mapping[str, Any]) -> Any:
         if node in (leader, "lb2"):
             raise RuntimeError("did not answer")
         return True
 
-    nodes = others(saltutil__sync_all=sync, saltutil__refresh_pillar=refresh)
+    nodes = others(preflight__stamp=stamp, saltutil__refresh_pillar=refresh)
     work = a_join(nodes)
-    assert joining.introduce(work, ["cmp2"]) == []
+    assert joining.introduce(work, ["cmp2"], STAMP) == []
     joining.name(work, ["cmp2"], LAB.nodes)
     [mapped] = [asked for function, asked, _ in nodes.asked if function == "state.sls"]
     assert mapped != (leader,) and mapped[0] in LAB.nodes_running("nova-conductor")
@@ -149,18 +152,35 @@ def test_another_conductor_goes_on_when_the_leader_is_away() -> None:
 
 
 def test_without_any_conductor_the_join_says_so() -> None:
-    nodes = others(saltutil__sync_all=fails("did not answer"))
-    [reason] = joining.introduce(a_join(nodes), ["cmp2"])
+    nodes = others(preflight__stamp=fails("did not answer"), saltutil__sync_all=fails("no"))
+    [reason] = joining.introduce(a_join(nodes), ["cmp2"], STAMP)
     assert "no nova-conductor to go on with" in reason and "state.sls" not in nodes.functions()
     nodes = others(saltutil__refresh_pillar=fails("no pillar"))
-    assert joining.introduce(a_join(nodes), ["cmp2"]) != []
+    assert joining.introduce(a_join(nodes), ["cmp2"], STAMP) != []
+
+
+@pytest.mark.parametrize("said", ["of yesterday", "'preflight.stamp' is not available."])
+def test_a_conductor_with_other_code_gets_todays_first(said: str) -> None:
+    def stamp(node: str, kwargs: Mapping[str, Any]) -> Any:
+        if "available" in said:
+            raise RuntimeError(said)
+        return said
+
+    nodes = others(preflight__stamp=stamp)
+    assert joining.introduce(a_join(nodes), ["cmp2"], STAMP) == []
+    leader = LAB.leader("nova-conductor")
+    assert [asked[:2] for asked in nodes.asked][:3] == [
+        ("preflight.stamp", (leader,)),
+        ("saltutil.sync_all", (leader,)),
+        ("saltutil.refresh_pillar", (leader,)),
+    ]
 
 
 def test_a_host_that_cannot_be_mapped_fails_the_join() -> None:
     bad = {"x": {"__id__": "h", "__sls__": "nova", "result": False, "comment": "did not report"}}
     nodes = others(state__sls=lambda n, k: bad)
     with pytest.raises(fleet.Failed, match="did not report"):
-        joining.introduce(a_join(nodes), ["cmp2"])
+        joining.introduce(a_join(nodes), ["cmp2"], STAMP)
 
 
 def test_names_that_could_not_be_written_are_told_and_no_obstacle() -> None:
@@ -187,179 +207,6 @@ def test_steps_after_a_service_of_their_own_run_where_it_runs() -> None:
     assert joining._followers(cloud, ["b"]) == {"s": [("s.then", ["b"])]}
     alone = Cloud({"name": "t", "nodes": {"a": nodes["a"]}}, {"t": {"roles": ["a"]}})
     work = Deployment(alone, FakeFleet(), Silent())
-    assert joining.introduce(work, ["a"]) == []
+    assert joining.introduce(work, ["a"], STAMP) == []
     joining.name(work, ["a"], ["a"])
     assert work.fleet.asked == []  # type: ignore[attr-defined]
-
-
-# -- the trial -----------------------------------------------------------------------------------
-
-
-def prove(nova: FakeNova, *hosts: str, **kwargs: Any) -> tuple[joining.Proof, Silent]:
-    report = Silent()
-    return joining.prove(LAB, nova.fleet(), report, list(hosts or nova.hosts), **kwargs), report
-
-
-def test_new_hosts_are_tried_side_by_side_and_enabled() -> None:
-    nova = FakeNova("cmp1", "cmp2")
-    proof, report = prove(nova)
-    assert (proof.proven, proof.failed) == (["cmp1", "cmp2"], {})
-    assert nova.booted == [("cmp1", "cmp2")]
-    assert all(record["enabled"] for record in nova.hosts.values())
-    assert report.steps == ["prove new computes"]
-    assert set(nova.doers) == {VALIDATOR}
-    assert nova.left == set()
-
-
-def test_a_host_is_enabled_before_its_instance_is_removed() -> None:
-    nova = FakeNova("cmp1")
-    nodes = nova.fleet()
-    joining.prove(LAB, nodes, Silent(), ["cmp1"])
-    done = nodes.functions()
-    assert done.index("nova_trial.release") < done.index("cloud_validation.clean")
-
-
-def test_a_host_whose_instance_cannot_be_removed_is_held_again() -> None:
-    nova = FakeNova("cmp1", "cmp2")
-    nova.sticky = "still there: server x"
-    proof, report = prove(nova)
-    why = "it passed, but its instance cannot be removed: still there: server x"
-    assert (proof.proven, proof.failed) == ([], dict.fromkeys(("cmp1", "cmp2"), why))
-    assert not any(record["enabled"] for record in nova.hosts.values())
-    assert nova.marked == {"cmp1", "cmp2"} and f"cmp1 stays disabled: {why}" in report.notes
-
-
-def test_a_second_proof_tries_nothing() -> None:
-    nova = FakeNova("cmp1", "cmp2")
-    prove(nova)
-    proof, report = prove(nova)
-    assert (proof, report.steps, len(nova.booted)) == (joining.Proof(), [], 1)
-
-
-@pytest.mark.parametrize("reason", ["memory", None, ""])
-def test_a_host_that_an_operator_disabled_is_never_tried(reason: str | None) -> None:
-    nova = FakeNova("cmp1", "cmp2")
-    nova.add("cmp1", reason)
-    proof, report = prove(nova)
-    assert (proof.proven, proof.failed, nova.booted) == (["cmp2"], {}, [("cmp2",)])
-    assert nova.hosts["cmp1"] == {"host": "cmp1", "enabled": False, "reason": reason}
-    assert report.notes[0].startswith("cmp1 stays disabled, as an operator wants it: ")
-
-
-@pytest.mark.parametrize(
-    "reason", [f"{computes.GONE} 2026", f"{computes.FAILED}x", computes.AUTOMATIC]
-)
-def test_a_host_that_was_held_by_us_is_tried_again(reason: str) -> None:
-    nova = FakeNova("cmp1")
-    nova.add("cmp1", reason)
-    assert prove(nova)[0].proven == ["cmp1"]
-
-
-def test_the_host_that_fails_is_found_and_the_others_are_enabled() -> None:
-    nova = FakeNova("cmp1", "cmp2", "cmp3")
-    nova.bad = {"cmp2": "no lease"}
-    proof, report = prove(nova)
-    assert proof.proven == ["cmp1", "cmp3"]
-    assert list(proof.failed) == ["cmp2"] and "no lease" in proof.failed["cmp2"]
-    assert nova.booted == [("cmp1", "cmp2", "cmp3"), ("cmp1",), ("cmp2",), ("cmp3",)]
-    assert not nova.hosts["cmp2"]["enabled"]
-    assert nova.hosts["cmp2"]["reason"].startswith("saltern: canary failed: instance on cmp2:")
-    assert nova.marked == {"cmp2"}, "placement would offer it"
-    assert [note for note in report.notes if note.startswith("cmp2 stays disabled: ")]
-
-
-def test_a_single_host_that_fails_is_not_tried_twice() -> None:
-    nova = FakeNova("cmp1")
-    nova.bad = {"cmp1": "no lease"}
-    assert list(prove(nova)[0].failed) == ["cmp1"]
-    assert nova.booted == [("cmp1",)]
-
-
-def test_a_cause_that_is_no_hosts_own_is_not_looked_for_on_each() -> None:
-    nova = FakeNova("cmp1", "cmp2")
-    nova.broken = "image upload: no such file"
-    proof, _ = prove(nova)
-    assert proof.failed == dict.fromkeys(("cmp1", "cmp2"), "image upload: no such file")
-    assert nova.booted == [("cmp1", "cmp2")]
-
-
-def test_a_cloud_that_breaks_during_the_trial_enables_nobody_unproven() -> None:
-    nova = FakeNova("cmp1", "cmp2", "cmp3")
-    nova.bad = {"cmp2": "no lease"}
-    nodes = nova.fleet()
-    run = nodes.handlers["cloud_validation.run"]
-
-    def breaking(node: str, kwargs: Mapping[str, Any]) -> Any:
-        nova.broken = "token: 503" if len(nova.booted) == 2 else ""
-        return run(node, kwargs)
-
-    nodes.handlers["cloud_validation.run"] = breaking
-    proof = joining.prove(LAB, nodes, Silent(), ["cmp1", "cmp2", "cmp3"])
-    assert proof.proven == ["cmp1"]
-    assert proof.failed == dict.fromkeys(("cmp2", "cmp3"), "token: 503")
-
-
-@pytest.mark.parametrize(("cpu", "groups"), [("auto", [8, 8, 2]), ("qemu", [3] * 6)])
-def test_many_hosts_are_tried_in_groups(cpu: str, groups: list[int]) -> None:
-    """They fit into a quota; emulated instances of a lab share its few cores."""
-    options = {**LAB.model["options"], "cpu": cpu}
-    cloud = Cloud({**LAB.model, "options": options}, LAB.catalog, LAB.secrets)
-    nova = FakeNova(*(f"cmp{n:02}" for n in range(18)))
-    assert len(joining.prove(cloud, nova.fleet(), Silent(), list(nova.hosts)).proven) == 18
-    assert [len(group) for group in nova.booted] == groups
-
-
-def test_a_host_that_is_not_enabled_in_the_end_has_failed() -> None:
-    nova = FakeNova("cmp1", "cmp2")
-    nova.deaf = {"cmp1"}
-    proof, _ = prove(nova)
-    assert proof.proven == ["cmp2"]
-    assert proof.failed == {"cmp1": "it passed, but could not be enabled: 503"}
-
-
-@pytest.mark.parametrize("answers", [True, False])
-def test_that_a_host_is_enabled_is_seen_by_asking_again(answers: bool) -> None:
-    nova = FakeNova("cmp1")
-    nodes = nova.fleet()
-    nodes.handlers["nova_trial.release"] = lambda n, k: True  # it says so and does nothing
-    if not answers:
-        look = nodes.handlers["nova.services"]
-        nodes.handlers["nova.services"] = lambda n, k: (
-            fails("503")(n, k) if nova.booted else look(n, k)
-        )
-    proof = joining.prove(LAB, nodes, Silent(), ["cmp1"])
-    assert proof.failed == {"cmp1": "it passed and was enabled, but Nova does not say so"}
-
-
-def test_a_mark_that_cannot_be_taken_fails_the_trial() -> None:
-    nova = FakeNova("cmp1")
-    nodes = nova.fleet()
-    nodes.handlers["nova_trial.allow"] = fails("placement on cmp1: 404")
-    assert joining.prove(LAB, nodes, Silent(), ["cmp1"]).failed == {
-        "cmp1": "placement on cmp1: 404"
-    }
-    assert nova.booted == []
-
-
-def test_a_dry_run_says_who_would_be_tried() -> None:
-    nova = FakeNova("cmp1", "cmp2")
-    nova.add("cmp2", None, enabled=True)
-    proof, _ = prove(nova, test=True)
-    assert (proof.waiting, proof.proven, nova.booted) == (["cmp1"], [], [])
-
-
-def test_another_controller_tries_them_when_the_first_is_away() -> None:
-    nova = FakeNova("cmp1")
-    nova.silent = {VALIDATOR}
-    assert prove(nova)[0].proven == ["cmp1"]
-    assert VALIDATOR not in nova.doers
-
-
-def test_without_nova_nobody_is_proven() -> None:
-    nova = FakeNova("cmp1")
-    nova.silent = set(LAB.nodes)
-    assert "nova.services: did not answer" in prove(nova)[0].failed["cmp1"]
-    assert prove(FakeNova(), "cmp1")[0].failed == {"cmp1": "Nova knows no such host"}
-    bare = Cloud({"name": "t", "nodes": {}}, {})
-    assert "no nova-api" in joining.prove(bare, FakeFleet(), Silent(), ["cmp1"]).failed["cmp1"]
-    assert joining.prove(bare, FakeFleet(), Silent(), []) == joining.Proof()

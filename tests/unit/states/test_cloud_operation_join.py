@@ -28,6 +28,7 @@ class FakeOperation:
         self.nova = FakeNova("cmp2")
         self.nova.add("cmp1", None, enabled=True)
         self.fleet = self.nova.fleet(
+            preflight__stamp=lambda n, k: "today",
             saltutil__sync_all=lambda n, k: {},
             saltutil__refresh_pillar=lambda n, k: True,
             state__sls_id=lambda n, k: {},
@@ -48,6 +49,9 @@ class FakeOperation:
 
     def expected(self, resolve: Any) -> None:
         return None
+
+    def stamp(self) -> str:
+        return "today"
 
     def joined(self) -> dict[str, float]:
         return self.known
@@ -159,6 +163,7 @@ def test_what_follows_elsewhere_and_fails_is_told(operation: FakeOperation) -> N
     ret = join(["cmp2"])[-1]
     assert ret["result"] is False and "did not report" in ret["comment"]
     assert "orch.join" in ret["comment"] and operation.nova.booted == []
+    operation.fleet.handlers["preflight.stamp"] = fails("did not answer")
     operation.fleet.handlers["saltutil.sync_all"] = fails("did not answer")
     assert "no nova-conductor" in state.introduced("known", ["cmp2"])["comment"]
 

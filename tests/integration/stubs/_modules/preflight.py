@@ -9,6 +9,11 @@ def __virtual__():
     return __virtualname__
 
 
+def stamp():
+    """As of the test's master."""
+    return stub_notes.told(__opts__)["stamp"]
+
+
 def check(now):
     """Facts as the real ``preflight.check`` gives them."""
     cloud = __pillar__["cloud"]
