@@ -17,7 +17,7 @@ from saltern.cloud import Cloud
 #: changed less readily: every change cuts all of its connections.
 CHECKS: Mapping[str, Mapping[str, str]] = {
     "quick": {
-        "server": "inter 1s fall 2 rise 1",
+        "server": "inter 1s fastinter 300ms fall 2 rise 1",
         "single": "inter 1s fastinter 500ms downinter 500ms fall 4 rise 1",
         "timeout": "1s",
         "single_timeout": "3s",
