@@ -1,5 +1,9 @@
 """Salt's side of :class:`saltern.fleet.Fleet`: jobs on minions, gathered as they return.
 
+An event on the bus says that a node has returned; what it returned is read from the job cache. Any
+minion can put such an event on the bus in the name of another, while the cache is written only for
+who proved to be that node.
+
 Why not ``LocalClient.cmd``: it polls a hundred times a second, has no limit of its own for a job
 that hangs on a live minion, and leaves out, rather than names, the nodes that did not answer.
 """
@@ -24,6 +28,8 @@ LOOK_EVERY = 15
 PUBLISH_TIMEOUT = 30
 #: Seconds that a node has to answer that question; busy ones need a few.
 PRESENCE_TIMEOUT = 10
+#: Seconds between a return on the bus and another look whether the master has kept it.
+KEPT_SOON = 0.02
 #: What is said of a node that answers, but has neither the job nor its return.
 LOST = "lost the job (was its minion restarted meanwhile?)"
 
@@ -71,20 +77,26 @@ class SaltFleet:
                 jid = _publish(client, nodes, function, kwarg=kwargs)
             except (SaltException, KeyError) as exc:
                 raise _NotTaken(str(exc)) from exc
+            job = _Job(client, bus, jid, self._opts)
             look = time.monotonic() + FIRST_LOOK
+            pending = set(nodes)
+            said: dict[str, Any] = {}  # whose returns were on the bus, and are not read yet
             idle: set[str] = set()
-            while len(answers) < len(nodes) and (now := time.monotonic()) < deadline:
-                event = bus.get_event(
-                    wait=max(0.1, min(look, deadline) - now),
-                    tag=f"salt/job/{jid}/ret/",
-                    match_type="startswith",
-                )
-                if event and event.get("id") in nodes:
-                    answers[event["id"]] = _answer(event)
-                elif time.monotonic() >= look:
-                    found, idle = _look(client, bus, jid, set(nodes) - answers.keys(), idle)
-                    answers.update(found)
+            while pending and (now := time.monotonic()) < deadline:
+                wait = KEPT_SOON if said else max(0.1, min(look, deadline) - now)
+                event = job.event(wait)
+                if event and event.get("id") in pending:
+                    said[event["id"]] = event
+                found: dict[str, Answer] = {}
+                if said and (event is None or said.keys() == pending):
+                    found = job.kept(said)
+                if event is None and not found and time.monotonic() >= look:
+                    found, idle = job.look(pending, idle)
                     look = time.monotonic() + LOOK_EVERY
+                for node, answer in found.items():
+                    answers[node] = answer
+                    pending.discard(node)
+                    said.pop(node, None)
         return answers
 
     @contextmanager
@@ -119,36 +131,61 @@ def _publish(client: Any, nodes: Iterable[str], function: str, **how: Any) -> st
     return str(job["jid"])
 
 
-def _look(
-    client: Any, bus: Any, jid: str, silent: set[str], idle: set[str]
-) -> tuple[dict[str, Answer], set[str]]:
-    """Answers for the silent nodes of job ``jid`` that will never give one themselves.
+class _Job:
+    """A job that the master has taken, and what becomes of it."""
 
-    ``idle`` are the nodes that said at the last look that no such job runs. Who says so twice, and
-    has returned nothing meanwhile, has lost it. The second value is ``idle`` for the next look.
-    """
-    try:
-        question = _publish(client, silent, "saltutil.find_job", arg=[jid])
-    except SaltException:
-        return {}, idle  # the master is too busy to be asked: that says nothing about the nodes
-    except KeyError:  # no job: the master has accepted none of their keys
-        return dict.fromkeys(silent, Answer(False, NO_ANSWER)), set()
-    running: dict[str, Any] = {}
-    deadline = time.monotonic() + PRESENCE_TIMEOUT
-    while len(running) < len(silent) and (left := deadline - time.monotonic()) > 0:
-        # Returns of the job itself that come in meanwhile are kept by the bus for the next look.
-        event = bus.get_event(wait=left, tag=f"salt/job/{question}/ret/", match_type="startswith")
-        if event and event.get("id") in silent:
-            running[event["id"]] = event["return"]
-    settled = {
-        node: Answer(False, NO_ANSWER) for node in silent if not _is_answer(running.get(node))
-    }
-    ended = {node for node in silent if running.get(node) == {}}
-    for node, ret in client.get_cache_returns(jid).items() if ended else ():
-        if node in ended:  # its event was lost on the bus, its return was not
-            settled[node] = _answer({"return": ret["ret"], **ret})
-    settled.update({node: Answer(False, LOST) for node in (ended & idle) - settled.keys()})
-    return settled, ended - settled.keys()
+    def __init__(self, client: Any, bus: Any, jid: str, opts: Mapping[str, Any]) -> None:
+        self._client = client
+        self._bus = bus
+        self._jid = jid
+        self._cache = f"{opts['master_job_cache']}.get_jid"
+        #: Without a job cache of the master there is nothing but the bus to believe.
+        self._keeps = opts["job_cache"] and not opts.get("ext_job_cache")
+
+    def event(self, wait: float) -> dict[str, Any] | None:
+        """The next return on the bus, in the name of whoever sent it."""
+        found: dict[str, Any] | None = self._bus.get_event(
+            wait=wait, tag=f"salt/job/{self._jid}/ret/", match_type="startswith"
+        )
+        return found
+
+    def kept(self, said: Mapping[str, Any]) -> dict[str, Answer]:
+        """Answers of those who returned, as the bus ``said``, as far as the master has them."""
+        if not self._keeps:
+            return {node: _answer(event) for node, event in said.items()}
+        kept = self._client.returners[self._cache](self._jid)
+        return {node: _answer(kept[node]) for node in said if node in kept}
+
+    def look(self, silent: set[str], idle: set[str]) -> tuple[dict[str, Answer], set[str]]:
+        """Answers for the silent nodes that will never give one themselves.
+
+        ``idle`` are the nodes that said at the last look that no such job runs. Who says so twice,
+        and has returned nothing meanwhile, has lost it. The second value is ``idle`` for the next
+        look.
+        """
+        try:
+            question = _publish(self._client, silent, "saltutil.find_job", arg=[self._jid])
+        except SaltException:
+            return {}, idle  # the master is too busy to be asked: that says nothing about the nodes
+        except KeyError:  # no job: the master has accepted none of their keys
+            return dict.fromkeys(silent, Answer(False, NO_ANSWER)), set()
+        running: dict[str, Any] = {}
+        deadline = time.monotonic() + PRESENCE_TIMEOUT
+        while len(running) < len(silent) and (left := deadline - time.monotonic()) > 0:
+            # Returns of the job itself that come in meanwhile are kept by the bus for the next look
+            event = self._bus.get_event(
+                wait=left, tag=f"salt/job/{question}/ret/", match_type="startswith"
+            )
+            if event and event.get("id") in silent:
+                running[event["id"]] = event["return"]
+        settled = {
+            node: Answer(False, NO_ANSWER) for node in silent if not _is_answer(running.get(node))
+        }
+        ended = {node for node in silent if running.get(node) == {}}
+        if ended and self._keeps:  # its event was lost on the bus, its return was not
+            settled.update(self.kept(dict.fromkeys(ended)))
+        settled.update({node: Answer(False, LOST) for node in (ended & idle) - settled.keys()})
+        return settled, ended - settled.keys()
 
 
 def _is_answer(found: Any) -> bool:

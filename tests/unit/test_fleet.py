@@ -19,6 +19,8 @@ class FakeMaster:
         self.running: dict[str, Any] = {}
         self.looks: list[dict[str, Any] | None] = []
         self.cached: dict[str, Any] = {}
+        self.forged: set[str] = set()  # whose returns on the bus are not theirs
+        self.returners = {"local_cache.get_jid": lambda jid: dict(self.cached)}
         self.job: dict[str, Any] = {"jid": "1"}
         self.refuses = ""
         self.refuses_looks = False
@@ -41,7 +43,10 @@ class FakeMaster:
     def get_event(self, wait: float, tag: str, match_type: str) -> dict[str, Any] | None:
         assert match_type == "startswith" and wait > 0
         queue = {"salt/job/1/ret/": self.events, "salt/job/2/ret/": self.looks}[tag]
-        return queue.pop(0) if queue else None
+        event = queue.pop(0) if queue else None
+        if event and queue is self.events and event["id"] not in self.forged:
+            self.cached[event["id"]] = event
+        return event
 
     def run_job(self, nodes: list[str], function: str, **how: Any) -> dict[str, Any]:
         if self.refuses:
@@ -56,9 +61,6 @@ class FakeMaster:
         assert how["arg"] == ["1"]
         self.looks = [returned(n, said) for n, said in self.running.items() if n in nodes]
         return {"jid": "2"}
-
-    def get_cache_returns(self, jid: str) -> dict[str, Any]:
-        return self.cached
 
 
 @pytest.fixture
@@ -120,9 +122,39 @@ def test_a_node_that_does_not_answer_is_not_waited_for(master: FakeMaster) -> No
 
 def test_a_return_that_the_bus_lost_is_found(master: FakeMaster) -> None:
     master.running = {"a": {}, "b": {"jid": "1"}}
-    master.cached = {"a": {"ret": "ERROR: no", "retcode": 1}, "b": {"ret": "another job's"}}
+    master.cached = {"a": {"return": "ERROR: no", "retcode": 1}}
     master.events = [None, returned("b", 2)]
     assert call(master, "a", "b") == {"a": Answer(False, "ERROR: no"), "b": Answer(True, 2)}
+
+
+def test_what_another_says_in_its_name_is_no_answer(master: FakeMaster) -> None:
+    master.forged = {"a"}
+    master.running = {"a": {"jid": "1"}}
+    master.events = [returned("a", "all is well"), returned("b", 2), None, None]
+    found = call(master, "a", "b", timeout=0.3)
+    assert found["b"] == Answer(True, 2)
+    assert not found["a"].ok and "did not end" in found["a"].value
+
+
+def test_an_answer_that_the_master_has_not_kept_yet_is_waited_for(
+    master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = iter(({}, {}, {"a": {"return": 1, "retcode": 0}}))
+    monkeypatch.setattr(saltern_fleet, "FIRST_LOOK", 600)
+    monkeypatch.setitem(master.returners, "local_cache.get_jid", lambda jid: next(asked))
+    master.events = [returned("a", "another's word")]
+    assert call(master, "a") == {"a": Answer(True, 1)}
+
+
+def test_without_a_job_cache_the_bus_is_believed(
+    master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opts = {"sock_dir": "/", "master_job_cache": "local_cache", "job_cache": False}
+    monkeypatch.setattr(saltern_fleet.salt.config, "master_config", lambda path: opts)  # type: ignore[attr-defined]
+    master.events = [returned("a", 1), None]
+    master.forged = {"a"}
+    master.running = {"b": {}}
+    assert call(master, "a", "b") == {"a": Answer(True, 1), "b": Answer(False, saltern_fleet.LOST)}
 
 
 def test_a_minion_that_was_restarted_has_lost_its_job(master: FakeMaster) -> None:
