@@ -11,6 +11,7 @@ import pathlib
 import time
 
 import saltern_healing
+import saltern_outbox
 import saltern_systemd
 from salt.exceptions import CommandExecutionError
 from saltern.reactor import watched
@@ -166,6 +167,23 @@ def restart(service, wait=30, epoch=None):
 
 def _fence():
     return saltern_healing.Fence(pathlib.Path(__opts__["cachedir"]) / "saltern/epoch")
+
+
+def outbox():
+    """
+    Return the digest by which the events of this node are known to be its own, or None while it has
+    no outbox.
+
+    The master asks for it, because an event can be sent in the name of any node: what a beat is, is
+    told by the epoch of the outbox, which only its node and the master know.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt ctl1 healing.outbox
+    """
+    return saltern_outbox.named(pathlib.Path(__opts__["cachedir"]) / "saltern")
 
 
 def watching_(wait=0):

@@ -1,8 +1,8 @@
 """Salt's side of :class:`saltern.fleet.Fleet`: jobs on minions, gathered as they return.
 
 An event on the bus says that a node has returned; what it returned is read from the job cache. Any
-minion can put such an event on the bus in the name of another, while the cache is written only for
-who proved to be that node.
+minion can put such an event on the bus in the name of another. Into the cache it comes by a return,
+for which a minion proves who it is (or from a syndic: that command Salt takes from every minion).
 
 Why not ``LocalClient.cmd``: it polls a hundred times a second, has no limit of its own for a job
 that hangs on a live minion, and leaves out, rather than names, the nodes that did not answer.

@@ -12,7 +12,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from saltern.reactor import outbox
 from saltern.reactor import report as typing_of
@@ -23,6 +23,8 @@ from saltern_journal_outboxes import Beat
 from saltern_rulebook import Rulebook
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Events in one commit at most, and how old the first of them may become (seconds).
 BATCH = 500
@@ -37,6 +39,8 @@ GAPS_EVERY = 10.0
 OWN = re.compile(r"saltern/node/([^/\s]{1,200})/(beat|service|overflow|reports)")
 EPOCH = re.compile(r"[0-9a-f]{1,64}")
 CANARY = "saltern/canary"
+#: Signs of life that are kept until the next commit of beats: more than any cloud has nodes.
+SIGNS_MOST = 10_000
 #: Services in a beat, and the length of their names and statuses.
 BAD_MOST, WORD_MOST = 200, 64
 
@@ -121,8 +125,9 @@ class Intake:
         self._entries: list[Entry] = []
         self._known: list[tuple[str, str | None, int | None]] = []
         self._rejected: list[Rejected] = []
-        self._beats: dict[str, Beat] = {}
-        self._heard: dict[str, float] = {}
+        # By node and epoch: whose epoch it is, is looked up when they are written.
+        self._beats: dict[tuple[str, str | None], Beat] = {}
+        self._heard: dict[tuple[str, str | None], float] = {}
         self._oldest: dict[tuple[str, str], int] = {}
         self._prefixes: tuple[str, ...] = ()
         self._looked = self._beats_at = self._gaps_at = -1e9
@@ -182,9 +187,10 @@ class Intake:
 
     def _report(self, tag: str, raw: Any, node: str) -> None:
         """One report; ``node`` sent it, "" for one that may be anybody's."""
-        if node:  # who reports is there, however long his beats have to wait behind it
-            self._heard[node] = self._clock()
         epoch, number = _numbering(raw.get("data"), "number") if node else (None, None)
+        if node and len(self._heard) < SIGNS_MOST:
+            # who reports is there, however long his beats have to wait behind it
+            self._heard[node, epoch] = self._clock()
         found = typing_of.read(tag, raw, self._rulebook.book.rules, self._keys.ids(), source="bus")
         if isinstance(found, Report):
             self._entries.append((found, epoch, number))
@@ -217,10 +223,11 @@ class Intake:
         if not isinstance(bad, Mapping) or len(bad) > BAD_MOST or not all(map(_word, bad.items())):
             self._rejected.append(Rejected(f"saltern/node/{node}/beat", node, "not a beat"))
             return
-        self._beats[node] = Beat(time.time(), self._clock(), dict(bad))
-        epoch, oldest = _numbering(body, "oldest")
-        if epoch is not None and oldest is not None:
-            self._oldest[node, epoch] = oldest
+        epoch, oldest = _epoch(body), _numbering(body, "oldest")[1]
+        if len(self._beats) < SIGNS_MOST:
+            self._beats[node, epoch] = Beat(time.time(), self._clock(), dict(bad))
+            if epoch is not None and oldest is not None:
+                self._oldest[node, epoch] = oldest
 
     def commit(self) -> None:
         """Write what was taken, and wake the reactor if there is something for it."""
@@ -232,8 +239,9 @@ class Intake:
             self._journal.first_seen(self._known, time.time())
             self._journal.reject(*self._rejected)
             if signs:
-                self._journal.beat(self._beats)
-                self._journal.heard(self._heard)
+                proven = self._journal.proven()
+                self._journal.beat(_proven(self._beats, proven))
+                self._journal.heard(_proven(self._heard, proven))
                 self._journal.close_below(self._oldest)
         self._entries, self._known, self._rejected = [], [], []
         if signs:
@@ -262,16 +270,25 @@ def _word(pair: tuple[Any, Any]) -> bool:
     return all(isinstance(one, str) and len(one) <= WORD_MOST for one in pair)
 
 
+def _proven(signs: Mapping[tuple[str, str | None], T], proven: Mapping[str, str]) -> dict[str, T]:
+    """Node -> its sign of life; what anybody else said in its name is left out."""
+    return {
+        node: sign
+        for (node, epoch), sign in signs.items()
+        if epoch is not None and outbox.digest(epoch) == proven.get(node)
+    }
+
+
+def _epoch(body: Any) -> str | None:
+    """The epoch in ``body``, if it is usable."""
+    epoch = body.get("epoch") if isinstance(body, Mapping) else None
+    return epoch if isinstance(epoch, str) and EPOCH.fullmatch(epoch) else None
+
+
 def _numbering(body: Any, field: str) -> tuple[str | None, int | None]:
     """The epoch in ``body`` and the number in its ``field``, if both are usable."""
-    if isinstance(body, Mapping):
-        epoch, number = body.get("epoch"), body.get(field)
-        if (
-            isinstance(epoch, str)
-            and EPOCH.fullmatch(epoch)
-            and isinstance(number, int)
-            and not isinstance(number, bool)
-            and 1 <= number < 2**53
-        ):
+    if (epoch := _epoch(body)) is not None:
+        number = body.get(field)
+        if isinstance(number, int) and not isinstance(number, bool) and 1 <= number < 2**53:
             return epoch, number
     return None, None

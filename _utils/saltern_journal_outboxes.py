@@ -25,6 +25,8 @@ GAP_PATIENCE = 150
 
 #: Before the name of a node: the single value that is the epoch of its first outbox.
 _FIRST = "first outbox of "
+#: The same for the digest of the epoch that the node itself has named, when it was asked.
+_PROVEN = "proven outbox of "
 
 
 class Beat(NamedTuple):
@@ -196,9 +198,23 @@ class Outboxes(Database):
     def forget_outboxes(self, node: str) -> None:
         """Who has this name from now on is another node, with an outbox of its own."""
         with self.batch():
-            self._write("DELETE FROM meta WHERE name = ?", _FIRST + node)
+            for what in (_FIRST, _PROVEN):
+                self._write("DELETE FROM meta WHERE name = ?", what + node)
             self._write("DELETE FROM outboxes WHERE node = ?", node)
             self._write("DELETE FROM ahead WHERE node = ?", node)
+
+    def prove(self, digests: Mapping[str, str]) -> None:
+        """These nodes were asked, and named the digest of their outbox's epoch."""
+        self.set_meta(**{_PROVEN + node: digest for node, digest in digests.items()})
+
+    def proven(self) -> dict[str, str]:
+        """Node -> digest of the epoch by which its own events are known."""
+        rows = self._rows(
+            "SELECT substr(name, ?) AS node, value FROM meta WHERE name LIKE ?",
+            len(_PROVEN) + 1,
+            f"{_PROVEN}%",
+        )
+        return {row["node"]: row["value"] for row in rows}
 
     # -- presence ----------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,18 @@ TABLES = (
     "facts (name TEXT PRIMARY KEY, value TEXT)",
 )
 VERSION = 2
+#: In the folder of the watch.
+NAME = "outbox.db"
+
+
+def named(home: Path) -> str | None:
+    """The digest of the epoch of the outbox in ``home``; None while there is none."""
+    try:
+        with closing(sqlite3.connect(f"file:{home / NAME}?mode=ro", uri=True, timeout=1)) as db:
+            row = db.execute("SELECT value FROM facts WHERE name = 'epoch'").fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return outbox.digest(str(row[0])) if row else None
 
 
 class Store:

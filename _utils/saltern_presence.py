@@ -6,7 +6,7 @@ What is asked and what follows is decided in ``saltern.reactor.presence``.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from saltern.cloud import Cloud
@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 #: Seconds for a node to answer a ping; and for neighbours to try it, and to say so.
 PING = 2
 REACH, REACHED = 1.5, 4
+#: Seconds until a node that did not name its outbox is asked for it again.
+PROVE_AGAIN = 10.0
+#: What a node says that has not got today's code: it answers.
+UNKNOWN = "is not available"
 #: Calls side by side: two for each question, and all that fell silent together are one question.
 CALLS = 4
 
@@ -26,24 +30,42 @@ CALLS = 4
 class Watch:
     """Turns beats into findings; :meth:`turn` is called again and again, by one thread.
 
+    :param prove: is told the digest of its outbox's epoch that a node names when it is asked. Only
+        what carries that epoch is a beat of the node.
     :param gone: nodes that the history calls gone ("": a master that was cut off).
     """
 
-    def __init__(self, fleet: Fleet, gone: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        prove: Callable[[Mapping[str, str]], None],
+        gone: Collection[str] = (),
+    ) -> None:
         self._fleet = fleet
+        self._prove = prove
+        self._prove_at: dict[str, float] = {}
         self._presence = Presence(gone)
         self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="presence")
         self._asked: list[tuple[Question, Future[frozenset[str]], Future[dict[str, set[str]]]]] = []
 
     def turn(
-        self, cloud: Cloud, expected: Collection[str], beats: Mapping[str, float], now: float
+        self,
+        cloud: Cloud,
+        expected: Collection[str],
+        beats: Mapping[str, float],
+        now: float,
+        unproven: Collection[str] = (),
     ) -> list[Finding]:
         """What is known now and was not before.
 
         :param expected: nodes that have joined.
         :param beats: node -> when it was last heard of, by ``time.monotonic()`` of this machine.
         :param now: by the same clock.
+        :param unproven: of those expected, who has never named its outbox.
         """
+        if nameless := [n for n in unproven if now >= self._prove_at.get(n, now)]:
+            self._prove_at.update(dict.fromkeys(nameless, now + PROVE_AGAIN))
+            self._pool.submit(self._ping, nameless)
         found, question = self._presence.look(cloud, expected, beats, now)
         for asked in [asked for asked in self._asked if asked[1].done() and asked[2].done()]:
             self._asked.remove(asked)
@@ -87,8 +109,12 @@ class Watch:
         return self._presence.settle(question, evidence, now)
 
     def _ping(self, nodes: Collection[str]) -> frozenset[str]:
-        answers = self._fleet.call(list(nodes), "test.ping", timeout=PING, kwargs={})
-        return frozenset(node for node, answer in answers.items() if answer.ok)
+        """Which of ``nodes`` answer; what they name is kept."""
+        answers = self._fleet.call(list(nodes), "healing.outbox", timeout=PING, kwargs={})
+        named = {n: a.value for n, a in answers.items() if a.ok and isinstance(a.value, str)}
+        if named:
+            self._prove(named)
+        return frozenset(n for n, a in answers.items() if a.ok or UNKNOWN in str(a.value))
 
     def _reach(self, neighbours: Collection[str], where: Mapping[str, str]) -> dict[str, set[str]]:
         """Neighbour that answered -> nodes of ``where`` that it reaches."""

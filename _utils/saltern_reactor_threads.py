@@ -223,7 +223,7 @@ class Listener:
         self._rulebook = rulebook
         self._world = world
         self._reports = reports
-        self._watch = Watch(fleet, gone)
+        self._watch = Watch(fleet, journal.prove, gone)
 
     def tick(self) -> float:
         cloud = self._rulebook.book.cloud
@@ -232,7 +232,8 @@ class Listener:
             self._world.forget_strangers()
             beats = {node: beat.clock for node, beat in self._journal.beats().items()}
             expected = self._world.joined() & set(cloud.nodes)
-            self._reports.put(self._watch.turn(cloud, expected, beats, now))
+            unproven = expected - self._journal.proven().keys()
+            self._reports.put(self._watch.turn(cloud, expected, beats, now, unproven))
             self._world.present(self._watch.answering(now))
         return LISTEN_EVERY
 

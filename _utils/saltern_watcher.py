@@ -80,7 +80,7 @@ class Watcher:
     ) -> None:
         self.node = node
         self.bus = bus
-        self.store = saltern_outbox.Store(home / "outbox.db")
+        self.store = saltern_outbox.Store(home / saltern_outbox.NAME)
         self.watch = Watch(Share(), self.store.told(), saltern_watch_probes.KINDS)
         self.aid = FirstAid()
         self._share_file = share

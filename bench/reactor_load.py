@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import pathlib
-import secrets
 import sqlite3
 import threading
 import time
@@ -14,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bench.reactor_site import NODE, SERVICES, Site, read_marks
+from bench.reactor_site import EPOCH, NODE, SERVICES, Site, read_marks
 
 # isort: split
 from saltern.reactor.outbox import digest  # after reactor_site, which makes it importable
@@ -100,7 +99,7 @@ class Ours:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.journal = site.home / "master/cache/saltern/reactor/journal.db"
-        self._epoch = secrets.token_hex(16)
+        self._epoch = EPOCH
         self._number = 0
         self._fresh = list(SERVICES)
         self._unacked: dict[int, Shot] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import os
 import pathlib
+import secrets
 import shutil
 import signal
 import socket
@@ -30,11 +31,14 @@ from lab.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "_utils"))
 
-from saltern_fleet import SaltFleet  # noqa: E402 - it needs the path
+from saltern.reactor.outbox import digest  # noqa: E402 - it needs the path
+from saltern_fleet import SaltFleet  # noqa: E402
 
 NODE = "cmp1"
 #: Seconds for daemons to start, and to end.
 PATIENCE = 90
+#: Of the node's outbox, by which its beats are known.
+EPOCH = secrets.token_hex(16)
 #: Services that can be reported as failed, each a fault of its own.
 SERVICES = tuple(f"bench-{number:03d}" for number in range(200))
 
@@ -50,6 +54,8 @@ def note(number):
 HEALING = (
     MARK
     + """
+def outbox():
+    return "{digest}"
 def restart(service, wait=30, epoch=None):
     note(service)
     after = {{"status": "ok", "reason": ""}}
@@ -157,7 +163,9 @@ def ours() -> Iterator[Site]:
     with _folder() as home:
         root = home / "saltern"
         _checkout(root)
-        _write(home / "modules/healing.py", HEALING.format(file=home / "marks"))
+        _write(
+            home / "modules/healing.py", HEALING.format(file=home / "marks", digest=digest(EPOCH))
+        )
         _write(home / "modules/bench_health.py", HEALTH)
         text = (ROOT / "master.d/saltern.conf").read_text(encoding="utf-8")
         text = text.replace("/srv/saltern", str(root))

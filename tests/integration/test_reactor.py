@@ -172,7 +172,7 @@ def beat(cockpit: Cockpit, ended: threading.Event) -> None:
             lines = notes.read_text().splitlines() if notes.exists() else []
             done = {json.loads(line)["service"] for line in lines}
             bad = dict.fromkeys(set(SERVICES[node]) - done, "down")
-            cockpit.fire(f"saltern/node/{node}/beat", sent(node, {"bad": bad}))
+            cockpit.fire(f"saltern/node/{node}/beat", sent(node, {"bad": bad, "epoch": "ab12"}))
 
 
 def burst(cockpit: Cockpit, epoch: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fake_fleet import FakeFleet, fails
+from fake_reactor import until
 from saltern.cloud import Cloud
 from saltern.fleet import NO_ANSWER
 from saltern.reactor import presence
@@ -25,13 +26,14 @@ class Site:
         self.off: set[str] = set()
         self.frozen: set[str] = set()
         self.reached: Any = None  # what neighbours say instead of the truth
-        self.fleet = FakeFleet(test__ping=self.ping, neighbours__reach=self.reach)
-        self.watch = Watch(self.fleet)
+        self.fleet = FakeFleet(healing__outbox=self.outbox, neighbours__reach=self.reach)
+        self.named: dict[str, str] = {}  # what nodes said of their outboxes
+        self.watch = Watch(self.fleet, self.named.update)
         self.beats: dict[str, float] = {}
         self.now = 0.0
 
-    def ping(self, node: str, kwargs: Mapping[str, Any]) -> Any:
-        return fails(NO_ANSWER)(node, kwargs) if node in self.off | self.frozen else True
+    def outbox(self, node: str, kwargs: Mapping[str, Any]) -> Any:
+        return fails(NO_ANSWER)(node, kwargs) if node in self.off | self.frozen else f"of {node}"
 
     def reach(self, node: str, kwargs: Mapping[str, Any]) -> Any:
         away = {self.cloud.address(gone) for gone in self.off}
@@ -75,7 +77,7 @@ def test_all_that_fell_silent_together_are_two_calls(site: Site) -> None:
     site.run(12)
     asked = {function: (nodes, kwargs) for function, nodes, kwargs in site.fleet.asked}
     assert len(site.fleet.asked) == 2
-    assert set(asked["test.ping"][0]) == site.off
+    assert set(asked["healing.outbox"][0]) == site.off
     nodes, kwargs = asked["neighbours.reach"]
     assert not set(nodes) & site.off
     assert kwargs["addresses"] == sorted(site.cloud.address(node) for node in site.off)
@@ -91,7 +93,7 @@ def test_a_neighbour_that_talks_nonsense_is_no_witness(site: Site, said: Any) ->
 def test_a_master_that_hears_nobody_asks_no_neighbours(site: Site) -> None:
     site.off |= set(site.cloud.nodes)
     assert site.run(30) == [(GONE, "", "cut off")]
-    assert site.fleet.functions()[0] == "test.ping"
+    assert site.fleet.functions()[0] == "healing.outbox"
     assert "neighbours.reach" not in site.fleet.functions()
 
 
@@ -128,3 +130,37 @@ def test_nobody_waits_for_an_answer(site: Site, monkeypatch: pytest.MonkeyPatch)
     answer.set()
     assert site.run(2) == [(GONE, "cmp1", "gone")]
     assert site.now > presence.SILENT
+
+
+def settle(site: Site, unproven: list[str]) -> None:
+    """One look; everybody beats."""
+    site.now += 1
+    site.beats.update(dict.fromkeys(site.cloud.nodes, site.now))
+    site.watch.turn(site.cloud, site.cloud.nodes, site.beats, site.now, unproven)
+
+
+def test_who_has_not_named_its_outbox_is_asked_now_and_then(site: Site) -> None:
+    settle(site, ["cmp1", "cmp2"])
+    until(lambda: site.named == {"cmp1": "of cmp1", "cmp2": "of cmp2"})
+    assert site.fleet.asked == [("healing.outbox", ("cmp1", "cmp2"), {})]
+    for _ in range(12):
+        settle(site, ["cmp2"])
+    until(lambda: len(site.fleet.asked) == 2)
+    assert site.fleet.asked[1][1] == ("cmp2",)
+
+
+def test_who_is_asked_whether_it_is_there_names_its_outbox_too(site: Site) -> None:
+    site.now += 10  # nobody's beats count any more: their outboxes are new ones
+    site.watch.turn(site.cloud, site.cloud.nodes, site.beats, site.now)
+    until(lambda: site.named.keys() == set(site.cloud.nodes))
+
+
+def test_a_node_with_older_code_answers(site: Site) -> None:
+    site.fleet.handlers["healing.outbox"] = fails("'healing.outbox' is not available.")
+    assert site.watch._ping(["cmp1"]) == {"cmp1"}
+    site.fleet.handlers["healing.outbox"] = lambda node, kwargs: None
+    assert site.watch._ping(["cmp1"]) == {"cmp1"}
+    site.off.add("cmp1")
+    site.fleet.handlers["healing.outbox"] = site.outbox
+    assert site.watch._ping(["cmp1"]) == frozenset()
+    assert site.named == {}

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import saltern_healing
+import saltern_outbox
 import saltern_systemd
 import support
 from salt.exceptions import CommandExecutionError
+from saltern.reactor import outbox
 from saltern.reactor.watched import Unit
 
 module = support.load_module("_modules", "healing")
@@ -174,6 +176,17 @@ def test_a_refusal_of_systemd_is_raised(node: Node) -> None:
 def test_looking_is_health(node: Node) -> None:
     assert module.look("keystone")["keystone"]["status"] == "down"
     assert set(module.look()) == {"keystone", "galera"}
+
+
+def test_the_outbox_is_named_by_what_tells_nobody_its_epoch(tmp_path: pathlib.Path) -> None:
+    home = pathlib.Path(module.__opts__["cachedir"]) / "saltern"
+    assert module.outbox() is None
+    store = saltern_outbox.Store(home / saltern_outbox.NAME)
+    assert module.outbox() == outbox.digest(store.epoch)
+    assert store.epoch not in module.outbox()
+    store.close()
+    (home / saltern_outbox.NAME).write_bytes(b"damaged" * 1000)
+    assert module.outbox() is None
 
 
 def test_the_share_has_no_secret() -> None:
