@@ -71,6 +71,17 @@ def stopped(node: str, *names: str) -> Iterator[None]:
         podman.inside(node, "systemctl", "start", *names)
 
 
+@contextmanager
+def masked(node: str, unit: str) -> Iterator[None]:
+    """``unit`` of ``node`` is stopped, and nobody can start it."""
+    podman.inside(node, "systemctl", "mask", "--runtime", "--now", unit)
+    try:
+        yield
+    finally:
+        podman.inside(node, "systemctl", "unmask", "--runtime", unit)
+        podman.inside(node, "systemctl", "start", unit)
+
+
 def give_vips(node: str, endpoints: Sequence[str], address: str) -> None:
     """Have ``node`` hold the virtual addresses, of which ``address`` is one.
 

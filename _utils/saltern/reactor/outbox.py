@@ -101,9 +101,20 @@ class Outbox:
         return Written(tuple(added), tuple(dropped))
 
     def due(self, now: float) -> list[Item]:
-        """What is to be sent now, oldest first. It counts as sent."""
+        """What is to be sent now, oldest first. It counts as sent.
+
+        A report takes all that is newer about its service along: nobody should hear only that it
+        went down, who might hear at once that it is back.
+        """
         room = max(0, WINDOW - len(self._underway(now)))
-        ready = [item for item in self.items.values() if item.due <= now][:room]
+        services: set[Any] = set()
+        ready = []
+        for item in self.items.values():
+            about = item.body.get("service")
+            if item.due <= now or (item.kind == SERVICE and about in services):
+                ready.append(item)
+                services.add(about)
+        del ready[room:]
         for item in ready:
             item.due = now + AGAIN[min(item.tries, len(AGAIN) - 1)]
             item.tries += 1

@@ -48,6 +48,17 @@ def test_what_nobody_acknowledges_is_sent_again_with_growing_pauses() -> None:
     assert item.sent > item.first
 
 
+def test_a_report_takes_the_newer_ones_about_its_service_along() -> None:
+    box = Outbox()
+    box.put(SERVICE, {"service": "keystone", "status": "down"})
+    assert [item.number for item in box.due(0.0)] == [1]
+    box.put(SERVICE, {"service": "keystone", "status": "ok"})
+    box.put(SERVICE, {"service": "glance", "status": "down"})
+    assert [item.number for item in box.due(3.0)] == [2, 3]
+    assert [item.number for item in box.due(6.0)] == [1, 2], "2 alone is due two seconds later"
+    assert [item.number for item in box.due(8.0)] == [3]
+
+
 def test_an_ack_is_for_all_before_it() -> None:
     box = Outbox()
     for _ in range(4):
