@@ -10,6 +10,7 @@ that hangs on a live minion, and leaves out, rather than names, the nodes that d
 
 from __future__ import annotations
 
+import pathlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ from typing import Any
 
 import salt.client
 import salt.config
+import salt.payload
 import salt.utils.event
+import salt.utils.jid
 from salt.exceptions import SaltException
 from saltern.fleet import NO_ANSWER, Answer
 
@@ -30,6 +33,9 @@ PUBLISH_TIMEOUT = 30
 PRESENCE_TIMEOUT = 10
 #: Seconds between a return on the bus and another look whether the master has kept it.
 KEPT_SOON = 0.02
+#: The file of a return in the folder of its node, see ``salt.returners.local_cache``. Not asked of
+#: that module: its loader belongs to a client, and imports other returners when that is destroyed.
+KEPT_AS = "return.p"
 #: What is said of a node that answers, but has neither the job nor its return.
 LOST = "lost the job (was its minion restarted meanwhile?)"
 
@@ -138,9 +144,14 @@ class _Job:
         self._client = client
         self._bus = bus
         self._jid = jid
-        self._cache = f"{opts['master_job_cache']}.get_jid"
-        #: Without a job cache of the master there is nothing but the bus to believe.
-        self._keeps = opts["job_cache"] and not opts.get("ext_job_cache")
+        jobs = str(pathlib.Path(opts["cachedir"]) / "jobs")
+        self._folder = pathlib.Path(salt.utils.jid.jid_dir(jid, jobs, opts["hash_type"]))
+        #: Without Salt's own job cache there is nothing but the bus to believe.
+        self._keeps = (
+            opts["master_job_cache"] == "local_cache"
+            and opts["job_cache"]
+            and not opts.get("ext_job_cache")
+        )
 
     def event(self, wait: float) -> dict[str, Any] | None:
         """The next return on the bus, in the name of whoever sent it."""
@@ -153,8 +164,12 @@ class _Job:
         """Answers of those who returned, as the bus ``said``, as far as the master has them."""
         if not self._keeps:
             return {node: _answer(event) for node, event in said.items()}
-        kept = self._client.returners[self._cache](self._jid)
-        return {node: _answer(kept[node]) for node in said if node in kept}
+        files = {node: self._folder / node / KEPT_AS for node in said}
+        return {
+            node: _answer(salt.payload.loads(file.read_bytes()))
+            for node, file in files.items()
+            if file.exists()  # it is written as a whole, and for good
+        }
 
     def look(self, silent: set[str], idle: set[str]) -> tuple[dict[str, Answer], set[str]]:
         """Answers for the silent nodes that will never give one themselves.

@@ -271,11 +271,14 @@ def _word(pair: tuple[Any, Any]) -> bool:
 
 
 def _proven(signs: Mapping[tuple[str, str | None], T], proven: Mapping[str, str]) -> dict[str, T]:
-    """Node -> its sign of life; what anybody else said in its name is left out."""
+    """Node -> its sign of life; what anybody else said in its name is left out.
+
+    A node that has not named its outbox yet is believed. It is asked as soon as it has joined.
+    """
     return {
         node: sign
         for (node, epoch), sign in signs.items()
-        if epoch is not None and outbox.digest(epoch) == proven.get(node)
+        if node not in proven or (epoch is not None and outbox.digest(epoch) == proven[node])
     }
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import pathlib
+import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import salt.payload
+import salt.utils.jid
 import saltern_fleet
 from salt.exceptions import SaltClientError
 from saltern.fleet import NO_ANSWER, Answer
@@ -18,9 +23,8 @@ class FakeMaster:
         self.events = list(events)
         self.running: dict[str, Any] = {}
         self.looks: list[dict[str, Any] | None] = []
-        self.cached: dict[str, Any] = {}
         self.forged: set[str] = set()  # whose returns on the bus are not theirs
-        self.returners = {"local_cache.get_jid": lambda jid: dict(self.cached)}
+        self.opts: dict[str, Any] = {}
         self.job: dict[str, Any] = {"jid": "1"}
         self.refuses = ""
         self.refuses_looks = False
@@ -45,8 +49,17 @@ class FakeMaster:
         queue = {"salt/job/1/ret/": self.events, "salt/job/2/ret/": self.looks}[tag]
         event = queue.pop(0) if queue else None
         if event and queue is self.events and event["id"] not in self.forged:
-            self.cached[event["id"]] = event
+            self.keep(event)
         return event
+
+    def keep(self, event: Mapping[str, Any]) -> None:
+        """As the returner local_cache does."""
+        jobs = salt.utils.jid.jid_dir("1", self.opts["cachedir"] + "/jobs", self.opts["hash_type"])
+        folder = pathlib.Path(jobs) / event["id"]
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / "draft"
+        draft.write_bytes(salt.payload.dumps(event))
+        draft.replace(folder / "return.p")
 
     def run_job(self, nodes: list[str], function: str, **how: Any) -> dict[str, Any]:
         if self.refuses:
@@ -64,8 +77,16 @@ class FakeMaster:
 
 
 @pytest.fixture
-def master(monkeypatch: pytest.MonkeyPatch) -> FakeMaster:
+def master(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> FakeMaster:
     fake = FakeMaster()
+    fake.opts = {
+        "sock_dir": "/",
+        "cachedir": str(tmp_path),
+        "hash_type": "sha256",
+        "master_job_cache": "local_cache",
+        "job_cache": True,
+    }
+    monkeypatch.setattr(saltern_fleet.salt.config, "master_config", lambda path: fake.opts)  # type: ignore[attr-defined]
     monkeypatch.setattr(saltern_fleet.salt.client, "LocalClient", lambda mopts: fake)  # type: ignore[attr-defined]
     monkeypatch.setattr(
         saltern_fleet.salt.utils.event,  # type: ignore[attr-defined]
@@ -122,7 +143,7 @@ def test_a_node_that_does_not_answer_is_not_waited_for(master: FakeMaster) -> No
 
 def test_a_return_that_the_bus_lost_is_found(master: FakeMaster) -> None:
     master.running = {"a": {}, "b": {"jid": "1"}}
-    master.cached = {"a": {"return": "ERROR: no", "retcode": 1}}
+    master.keep(returned("a", "ERROR: no", retcode=1))
     master.events = [None, returned("b", 2)]
     assert call(master, "a", "b") == {"a": Answer(False, "ERROR: no"), "b": Answer(True, 2)}
 
@@ -139,18 +160,23 @@ def test_what_another_says_in_its_name_is_no_answer(master: FakeMaster) -> None:
 def test_an_answer_that_the_master_has_not_kept_yet_is_waited_for(
     master: FakeMaster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = iter(({}, {}, {"a": {"return": 1, "retcode": 0}}))
     monkeypatch.setattr(saltern_fleet, "FIRST_LOOK", 600)
-    monkeypatch.setitem(master.returners, "local_cache.get_jid", lambda jid: next(asked))
+    master.forged = {"a"}
     master.events = [returned("a", "another's word")]
+    later = threading.Timer(0.1, master.keep, [returned("a", 1, retcode=0)])
+    later.start()
     assert call(master, "a") == {"a": Answer(True, 1)}
+    later.join()
 
 
-def test_without_a_job_cache_the_bus_is_believed(
-    master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "settings",
+    [{"job_cache": False}, {"ext_job_cache": "mysql"}, {"master_job_cache": "postgres"}],
+)
+def test_without_salts_job_cache_the_bus_is_believed(
+    master: FakeMaster, settings: dict[str, Any]
 ) -> None:
-    opts = {"sock_dir": "/", "master_job_cache": "local_cache", "job_cache": False}
-    monkeypatch.setattr(saltern_fleet.salt.config, "master_config", lambda path: opts)  # type: ignore[attr-defined]
+    master.opts.update(settings)
     master.events = [returned("a", 1), None]
     master.forged = {"a"}
     master.running = {"b": {}}
