@@ -317,6 +317,17 @@ def test_a_good_report_ends_the_trouble_and_what_waited_for_it(bench: Bench) -> 
     assert len(bench.work.done) == 1
 
 
+@pytest.mark.parametrize(("statuses", "done"), [(("down", "ok"), 0), (("ok", "down"), 1)])
+def test_of_reports_that_came_together_the_last_one_holds(
+    bench: Bench, statuses: tuple[str, ...], done: int
+) -> None:
+    """A node that could not be heard went down and is back: both are told in one event."""
+    for status in statuses:
+        bench.report("ctl1", "api", status)
+    bench.turn()
+    assert len(bench.work.done) == done
+
+
 def test_the_latest_report_of_what_waits_takes_the_place_of_the_one_before(bench: Bench) -> None:
     """A key that nobody has in the model is accepted, and its minion asks again every day."""
     bench.accept("guest")

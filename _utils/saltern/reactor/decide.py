@@ -113,7 +113,7 @@ def _copy(
     if known.waiting not in (0, report.id) and now - known.waited <= STANDS_IN:
         return f"report {known.waiting} of the same trouble waits already", False
     status = observed.services.get(fault.node, {}).get(fault.subject)
-    if fault.kind == SERVICE and status and status.status == "ok" and status.at > report.at:
+    if fault.kind == SERVICE and status and status.status == "ok" and status.at >= report.at:
         return f"{fault.subject} is ok again since it was reported", known.good is None
     return None
 
