@@ -5,12 +5,11 @@ A state never restarts a service. What runs with files older than the ones on di
 and ``orch.deploy`` restarts it in its turn with :func:`restart_pending`.
 """
 
-import os
 import pathlib
-import subprocess
 import time
 
 import salt.utils.path
+import saltern_systemctl
 from salt.exceptions import CommandExecutionError
 from saltern import units as systemd
 
@@ -28,25 +27,10 @@ def __virtual__():
 
 
 def _run(*argv, timeout=30):
-    """Run ``argv`` past Salt's cmd module: loading that costs a job ten times what systemctl costs,
-    and every ``openstack.health`` on every node passes here.
-    """
     try:
-        done = subprocess.run(  # noqa: S603 - a list, whose words are not interpreted by anybody
-            argv,
-            capture_output=True,
-            check=False,
-            encoding="utf-8",
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=timeout,
-            # Debian's init scripts beside the units would cost 0.3 s of Perl at each enable
-            env={**os.environ, "LC_ALL": "C", "SYSTEMCTL_SKIP_SYSV": "1"},
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise CommandExecutionError(
-            f"{' '.join(argv[:2])} does not answer within {timeout} s; next: systemctl list-jobs"
-        ) from exc
+        done = saltern_systemctl.run(*argv, timeout=timeout)
+    except saltern_systemctl.NoAnswer as exc:
+        raise CommandExecutionError(f"{exc}; next: systemctl list-jobs") from exc
     return {"retcode": done.returncode, "stdout": done.stdout, "stderr": done.stderr.strip()}
 
 

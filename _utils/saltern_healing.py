@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import saltern_systemctl
 import saltern_systemd
 from saltern.reactor.watched import Unit, unit_to_restart
 from saltern.units import full_name
@@ -193,18 +193,9 @@ def kill(unit: str) -> None:
 
 def _run(*words: str, check: bool = True) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - a list, whose words are not interpreted by anybody
-            ["systemctl", *words],  # noqa: S607 - as root, with root's path
-            capture_output=True,
-            check=False,
-            encoding="utf-8",
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=SYSTEMCTL,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise Refused(f"systemctl {words[0]} does not answer: {exc}") from exc
+        done = saltern_systemctl.run("systemctl", *words, timeout=SYSTEMCTL)
+    except saltern_systemctl.NoAnswer as exc:
+        raise Refused(str(exc)) from exc
     if check and done.returncode:
         raise Refused(f"systemctl {' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout

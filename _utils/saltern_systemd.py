@@ -6,11 +6,10 @@ answers, :func:`show` asks systemctl instead, which costs a process each time.
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import saltern_systemctl
 from saltern.reactor.watched import PROPERTIES, Unit, unit_of
 from saltern.units import full_name
 
@@ -230,20 +229,11 @@ def show(units: Sequence[str]) -> list[Unit]:
     if not units:
         return []
     words = ",".join(word for names in PROPERTIES.values() for word in names)
-    argv = ["systemctl", "show", "--property", words, "--", *map(full_name, units)]
+    argv = ("systemctl", "show", "--property", words, "--", *map(full_name, units))
     try:
-        done = subprocess.run(  # noqa: S603 - a list, whose words are not interpreted by anybody
-            argv,
-            capture_output=True,
-            check=False,
-            encoding="utf-8",
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            timeout=TIMEOUT,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise Gone(f"systemctl does not answer: {exc}") from exc
+        done = saltern_systemctl.run(*argv, timeout=TIMEOUT)
+    except saltern_systemctl.NoAnswer as exc:
+        raise Gone(str(exc)) from exc
     blocks = done.stdout.strip().split("\n\n")
     if done.returncode or len(blocks) != len(units):
         raise Gone(f"systemctl show: {done.stderr.strip() or 'no answer'}")

@@ -118,7 +118,7 @@ def configure_loader_modules(
     systemctl: FakeSystemctl, pillar: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> dict[Any, Any]:
     monkeypatch.setattr(module, "POLL", 0.001)
-    monkeypatch.setattr(module.subprocess, "run", systemctl.run)
+    monkeypatch.setattr("subprocess.run", systemctl.run)
     return {
         module: {
             "__pillar__": pillar,
