@@ -183,6 +183,8 @@ class Incidents:
         known = self._of.get(fault)
         if known and not known.closed and (known.over_at is None or at - known.over_at <= AGAIN):
             return known
+        if not fault.node:
+            return None  # what the whole cloud has is more than what any node has
         recent = [i for i in reversed(self._held.values()) if not i.closed]
         for incident in recent:
             if fault.node in incident.nodes and at - incident.grown_at <= TOGETHER:

@@ -391,3 +391,10 @@ def test_everything_that_needs_a_human_ends_with_a_message(
         m.incident for m in told if m.phase == "attention"
     }
     assert len(journal.incidents) == 0
+
+
+def test_what_the_whole_cloud_has_is_told_beside_what_a_node_has(journal: Journal) -> None:
+    journal.decide(Fault("cmp1", "gone"), "human", severity="critical")
+    assert journal.phases(10) == ["attention"]
+    journal.decide(Fault("", "gone"), "human", severity="critical")
+    assert [(m.phase, str(m.troubles[0].fault)) for m in journal.tell(4)] == [("attention", "gone")]
