@@ -117,6 +117,7 @@ class Reactor:
         self._recover(book, book.cloud)
         outline = self._world.outline(book.cloud)
         if book is not self._book or outline != self._outline:
+            self._left(book.cloud, now)
             self._book, self._outline = book, outline
             self._journal.stir()
         reports = self._journal.undecided(BATCH, now)
@@ -141,6 +142,15 @@ class Reactor:
                 tell(self._journal, fault, (*found, "next: salt-run saltern.validate"))
             else:
                 self._journal.record("resolved", fault=asdict(fault), why="the files are good")
+
+    def _left(self, cloud: Cloud, now: float) -> None:
+        """Nobody has to mend what was wrong with nodes that the model does not have any more."""
+        before = self._book.cloud if self._book else None
+        left = set(before.nodes if before else ()).difference(cloud.nodes)
+        for known in self.history.open() if left else ():
+            if known.fault.node in left:
+                why = f"{known.fault.node} is not in the model any more"
+                self._note("resolved", now, fault=asdict(known.fault), why=why)
 
     def _learn(self, after: float = 0) -> None:
         """Fold records that others have written: pauses, what was told, our own before a start."""

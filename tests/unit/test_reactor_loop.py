@@ -358,3 +358,16 @@ def test_something_critical_passes_what_waits_in_the_journal(bench: Bench) -> No
     bench.journal.add([(one, None, None)], bench.rulebook.book.priorities)
     bench.turn()
     assert bench.records("decision")[0]["rule"] == "started"
+
+
+def test_what_was_wrong_with_a_node_ends_when_the_model_has_it_no_more(bench: Bench) -> None:
+    bench.work.outcome = lambda decision: Outcome(False, "still down")
+    bench.report("ctl1", "api")
+    bench.report("cmp1", "compute")
+    for _ in range(40):
+        bench.turn(seconds=5)
+    bench.rulebook.next = Book(cloud(["ctl1", "ctl2", "ctl3", "cmp2"]), rules())
+    bench.turn(seconds=5)
+    [resolved] = bench.records("resolved")
+    assert resolved["fault"]["node"] == "cmp1" and "not in the model" in resolved["why"]
+    assert [str(known.fault) for known in bench.reactor.history.open()] == ["service api on ctl1"]
