@@ -205,11 +205,8 @@ def drain(backend, server, timeout=60, force=False):
     Give a server no new work and wait until it has none. It stays out until :func:`ready` or
     :func:`admit`.
 
-    backend
-        The service, e.g. ``keystone``.
-
-    server
-        The node, e.g. ``ctl1``.
+    backend, server
+        The service and the node, e.g. ``keystone`` and ``ctl1``.
 
     timeout
         Seconds to wait until its last session has ended.
@@ -234,11 +231,8 @@ def maint(backend, server, force=False):
     """
     Take a server out at once, without checks. It stays out until :func:`ready` or :func:`admit`.
 
-    backend
-        The service, e.g. ``keystone``.
-
-    server
-        The node, e.g. ``ctl1``.
+    backend, server
+        The service and the node, e.g. ``keystone`` and ``ctl1``.
 
     force
         Also when no other server of the backend is usable.
@@ -260,11 +254,8 @@ def ready(backend, server):
     """
     Undo :func:`drain` or :func:`maint` without a check of our own: HAProxy's checks decide.
 
-    backend
-        The service, e.g. ``keystone``.
-
-    server
-        The node, e.g. ``ctl1``.
+    backend, server
+        The service and the node, e.g. ``keystone`` and ``ctl1``.
 
     Returns True. Raises CommandExecutionError when there is no such server.
 
@@ -319,9 +310,7 @@ def admit_services(services=None, timeout=60):
     timeout
         Seconds to wait until they are healthy here.
 
-    Returns ``{admitted: [..], already: [..], held: [..]}`` of ``backend/server``. Raises
-    CommandExecutionError that names each server which did not become healthy, and why; the others
-    are admitted all the same.
+    Returns and raises what :func:`admit` does; what stays out is in ``held``.
 
     CLI Example:
 
@@ -337,11 +326,8 @@ def admit_node(node, services=None, timeout=60):
     """
     :func:`admit_services` for the servers of one node: the end of :func:`drain_node`.
 
-    node
-        Its id.
-
-    services
-        Names; default: every balanced service.
+    node, services
+        Its id, and the names of some of its services; default: every balanced one.
 
     timeout
         Seconds to wait until they are healthy here.
@@ -366,11 +352,8 @@ def drain_node(node, services=None, timeout=10):
     once, so that there are never two writers; other sessions may outlast ``timeout`` (a console, an
     upload): the restart ends them.
 
-    node
-        Its id.
-
-    services
-        Names; default: every balanced service.
+    node, services
+        Its id, and the names of some of its services; default: every balanced one.
 
     timeout
         Seconds to wait until another server is usable, and again until the sessions have ended.
@@ -387,6 +370,29 @@ def drain_node(node, services=None, timeout=10):
     proxies = _proxies()
     wanted = haproxy.wanted(proxies, _listed(services), node)
     return _linked(traffic.drain_node, proxies, wanted, timeout, save_state)
+
+
+def recheck(node, services=None):
+    """
+    Check the servers of one node now, and send nothing more to those that fail.
+
+    For when somebody knows already that one is ill. HAProxy's own checks go on and bring it back as
+    soon as it answers. The last usable server of a backend stays; one writer is left to HAProxy.
+
+    node, services
+        Its id, and the names of some of its services; default: every balanced one.
+
+    Returns ``{backend/server: why it fails}`` of those that get no more requests. Raises
+    CommandExecutionError when HAProxy does not answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'lb*' haproxy.recheck ctl1 '[keystone]'
+    """
+    proxies = _proxies()
+    return _linked(traffic.recheck, proxies, haproxy.wanted(proxies, _listed(services), node))
 
 
 def _admit(keys, timeout, held):

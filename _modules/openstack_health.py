@@ -9,6 +9,7 @@ import threading
 import time
 
 import saltern_probes
+import saltern_processes
 from salt.exceptions import CommandExecutionError, SaltException
 from saltern import health as verdicts
 from saltern import versions
@@ -97,19 +98,22 @@ def _look(cloud, names, deep):
     for name in names:
         own = {unit: shown[unit] for unit, service in units.items() if service == name}
         seen[name].append(verdicts.of_units(own, time.time()))
+        if reason := saltern_processes.why_halted({u: own[u]["pid"] for u in own if own[u]["up"]}):
+            seen[name].append((verdicts.DOWN, reason))
     # Only this thread calls other modules: Salt's loader is not made for several.
     for name in names:
         kind = cloud["probes"][name]["kind"]
-        if kind in MODULE_KINDS and seen[name][0][0] != "down":
+        if kind in MODULE_KINDS and not _is_down(seen[name]):
             started = time.monotonic()
             seen[name].append(_by_module(kind))
             took[name] = time.monotonic() - started
     for name, thread, box in filter(None, tasks):
+        if _is_down(seen[name]):
+            continue  # it would be said twice
         thread.join(max(0.0, box["until"] - time.monotonic()))
         took[name] = box.get("seconds", PATIENCE)
-        if seen[name][0][0] != "down":  # or it would be said twice
-            reason = box.get("reason", f"no answer within {PATIENCE:g} s")
-            seen[name].append(verdicts.of_reason(reason))
+        reason = box.get("reason", f"no answer within {PATIENCE:g} s")
+        seen[name].append(verdicts.of_reason(reason))
     if deep:
         for name, reason in _deep(cloud, names).items():
             seen[name].append(verdicts.of_reason(reason))
@@ -120,6 +124,10 @@ def _look(cloud, names, deep):
         )
         for name in names
     }
+
+
+def _is_down(seen):
+    return any(status == verdicts.DOWN for status, _ in seen)
 
 
 def _begin(name, spec):

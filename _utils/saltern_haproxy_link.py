@@ -67,23 +67,23 @@ def observe() -> list[dict[str, Any]]:
 
 
 def probe_all(
-    proxies: Mapping[str, Mapping[str, Any]], keys: Iterable[haproxy.Key]
+    proxies: Mapping[str, Mapping[str, Any]], keys: Iterable[haproxy.Key], timeout: float = PROBE
 ) -> dict[haproxy.Key, str]:
     """``{key: reason}`` of the servers that do not pass the check, asked side by side."""
     asked = list(keys)
     if not asked:
         return {}
     with ThreadPoolExecutor(min(len(asked), 16)) as pool:
-        answers = pool.map(lambda key: probe(proxies[key[0]], key[1]), asked)
+        answers = pool.map(lambda key: probe(proxies[key[0]], key[1], timeout), asked)
         return {key: reason for key, reason in zip(asked, answers, strict=True) if reason}
 
 
-def probe(proxy: Mapping[str, Any], server: str) -> str | None:
+def probe(proxy: Mapping[str, Any], server: str, timeout: float = PROBE) -> str | None:
     """The check that HAProxy will make, made by us: None when it passes, or the reason."""
     address = next(m["address"] for m in proxy["members"] if m["name"] == server)
     check = proxy["check"]
     url = f"http://{address}:{check['port']}{check['path']}"
-    link = http.client.HTTPConnection(address, check["port"], timeout=PROBE)
+    link = http.client.HTTPConnection(address, check["port"], timeout=timeout)
     try:
         headers = {"Host": proxy["vips"][0], "Connection": "close"}
         link.request("GET", check["path"], headers=headers)

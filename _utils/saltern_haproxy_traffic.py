@@ -18,6 +18,9 @@ from saltern import haproxy
 from saltern.haproxy import Key
 
 HOLDS = pathlib.Path("/var/lib/saltern/haproxy/holds.json")
+#: Seconds that a server has to answer which is said to be ill: one that is only slow is back with
+#: HAProxy's next check.
+AT_ONCE = 0.25
 POLL = 0.1  # seconds between two looks at what we wait for
 
 Proxies = Sequence[Mapping[str, Any]]
@@ -161,6 +164,25 @@ def drain_node(
         }
 
     return {"drained": ["/".join(key) for key in keys], "sessions": until(timeout, busy)}
+
+
+def recheck(proxies: Proxies, wanted: Iterable[Key]) -> dict[str, str]:
+    """Check servers now, and have HAProxy hold those for down that fail: ``backend/server`` -> why.
+
+    HAProxy's own checks go on, and bring back what answers. A backend with one writer is left to
+    them: each change of its server cuts all connections. The last usable server stays.
+    """
+    by_service = {proxy["service"]: proxy for proxy in proxies if not proxy["single"]}
+    observed = saltern_haproxy_link.observe()
+    used = {(s["backend"], s["server"]) for s in observed if haproxy.usable(s)}
+    keys = [key for key in wanted if key in used and key[0] in by_service]
+    ill = saltern_haproxy_link.probe_all(by_service, keys, timeout=AT_ONCE)
+    found = {}
+    for key, reason in ill.items():
+        if not haproxy.last_one(saltern_haproxy_link.observe(), key):
+            saltern_haproxy_link.tell(f"set server {'/'.join(key)} health down")
+            found["/".join(key)] = reason
+    return found
 
 
 def admit(

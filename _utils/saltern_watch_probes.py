@@ -7,6 +7,7 @@ from typing import Any
 
 import saltern_haproxy_link
 import saltern_probes
+import saltern_processes
 import saltern_systemd
 from saltern import health
 from saltern.reactor.watched import Share
@@ -42,12 +43,11 @@ def ask(spec: Spec) -> str | None:
 
 def look(share: Share, service: str) -> dict[str, Any]:
     """``{status, reason}`` of a service by its units and its probe, fresh."""
-    stopped = [
-        unit.describe() for unit in saltern_systemd.show(share.units_of(service)) if not unit.up
-    ]
-    if stopped:
-        return {"status": health.DOWN, "reason": "; ".join(stopped)}
+    units = saltern_systemd.show(share.units_of(service))
+    stopped = [unit.describe() for unit in units if not unit.up]
+    pids = {unit.name: unit.pid for unit in units}
+    if reason := "; ".join(stopped) or saltern_processes.why_halted(pids):
+        return {"status": health.DOWN, "reason": reason}
     spec = share.probes[service]
-    reason = ask(spec) if spec["kind"] in KINDS else None
-    status, words = health.of_reason(reason)
+    status, words = health.of_reason(ask(spec) if spec["kind"] in KINDS else None)
     return {"status": status, "reason": words}

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import saltern_healing
 import saltern_outbox
+import saltern_processes
 import saltern_systemd
 import saltern_watch_probes
 from saltern.reactor import outbox
@@ -32,6 +33,7 @@ SHARE = Path("/etc/saltern/watch.json")
 # Seconds between two ...
 BEAT = 3.0
 PROBE = 2.0
+STOPS = 0.25  # looks whether processes are stopped: what hangs so, no probe has to find out
 CHECK = 2.0  # looks at the files that say what is to be watched, and by which code
 AID = 1.0  # thoughts of helping out
 LOOK_AGAIN = 20.0  # comparisons with what systemd says of all units
@@ -128,6 +130,8 @@ class Watcher:
             self._read_share()
             self._forgive()
         self._keep_in_touch()
+        if self._is_due("stops", STOPS):
+            self._look_for_stops()
         if self._is_due("probe", PROBE):
             for service in self.watch.to_probe():
                 self._begin(self._probe(service))
@@ -145,7 +149,7 @@ class Watcher:
         """When the next step is due should nothing happen."""
         now = time.monotonic()
         times = [
-            *(self._due[name] for name in ("check", "probe") if name in self._due),
+            *(self._due[name] for name in ("check", "probe", "stops") if name in self._due),
             self._due.get("beat", now + CHECK),
             self.watch.deadline(now),
             self.store.box.deadline(now),
@@ -277,6 +281,15 @@ class Watcher:
             self._probing.discard(service)
         if reason is not None or service in self.watch.bad():
             self._wake.set()
+
+    def _look_for_stops(self) -> None:
+        found = {
+            service: why
+            for service in self.watch.share.services
+            if (why := saltern_processes.why_halted(self.watch.pids(service)))
+        }
+        if self.watch.halted(found):
+            self._due.pop("probe", None)
 
     # -- reports -----------------------------------------------------------------------------
 

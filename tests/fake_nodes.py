@@ -21,6 +21,7 @@ class Nodes:
 
     def __init__(self) -> None:
         self.down: set[tuple[str, str]] = set()  # (node, service)
+        self.was_down: frozenset[tuple[str, str]] = frozenset()
         self.cured_by = "healing.restart"
         self.did = "restarted"
         self.out: dict[tuple[str, str], set[str]] = {}  # (balancer, service) -> servers
@@ -36,6 +37,7 @@ class Nodes:
             haproxy__servers=self._servers,
             haproxy__drain_node=self._drain,
             haproxy__admit_node=self._admit,
+            haproxy__recheck=self._recheck,
             haproxy__admit_services=self._admit,
             test__ping=self._ping,
         )
@@ -44,6 +46,7 @@ class Nodes:
         return operations.Context(LAB, self.fleet, Silent(), self._launch, **changes)
 
     def do(self, operation: str, node: str = "ctl1", service: str = "", **changes: Any) -> Outcome:
+        self.was_down = frozenset(self.down)
         fault = Fault(node, "service" if service else "new", service)
         decision = Decision(1, "a-rule", fault, "act", ("because",), operation)
         return operations.OPERATIONS[operation](self.context(**changes), decision)
@@ -110,6 +113,11 @@ class Nodes:
             for service in kwargs["services"]:
                 self._out(balancer, service).add(kwargs["node"])
         return {"drained": [], "sessions": {}}
+
+    def _recheck(self, balancer: str, kwargs: Mapping[str, Any]) -> dict[str, str]:
+        self._there(balancer)
+        wanted = [(kwargs["node"], service) for service in kwargs["services"]]
+        return {f"{s}/{node}": "HTTP 503" for node, s in wanted if (node, s) in self.was_down}
 
     def _admit(self, balancer: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         self._there(balancer)

@@ -148,29 +148,41 @@ HUNG = [
 ]
 
 
-def test_f02_a_hung_api_leaves_the_balancer_and_is_restarted(members: list[str]) -> None:
-    balancer = holder(members)
+#: What stops, who finds it, and how many seconds until no more requests come and until it answers.
+STOPS: dict[str, tuple[Callable[[str, str], float], float, float]] = {
+    "F02": (lambda node, unit: faults.signal(node, unit, "STOP"), 1.0, 10.0),  # the kernel says it
+    "deaf": (faults.stop_workers, 4.0, 20.0),  # probes and checks have to find out
+}
+
+
+@pytest.mark.parametrize("name", STOPS)
+def test_f02_a_hung_api_leaves_the_balancer_and_is_restarted(members: list[str], name: str) -> None:
+    stop, soon, later = STOPS[name]
+    balancer = faults.Balancer(holder(members))
+    hung = HUNG if name == "F02" else HUNG[::-1]
 
     def once(service: str, unit: str, node: str) -> tuple[float, float]:
-        def held_as(status: str) -> bool:
-            return faults.balanced(balancer, service, node).startswith(status)
-
         number = reactor.last_event()
-        with faults.asking(faults.http(service, node)) as asked:
-            at = faults.signal(node, unit, "STOP")
-            commands.wait_for("the balancer to notice", lambda: held_as("DOWN"), HEALED)
-            out = time.monotonic() - at
-            commands.wait_for("it to answer", lambda: asked.good[-1] > at + 2, HEALED)
-            back = asked.gap(at)
-        commands.wait_for("the balancer to take it back", lambda: held_as("UP"), HEALED)
+        with (
+            faults.asking(balancer.sends(service, node)) as used,
+            faults.asking(faults.http(service, node)) as asked,
+        ):
+            at = stop(node, unit)
+            commands.wait_for("the balancer to notice", lambda: used.bad, HEALED)
+            commands.wait_for("it to answer", lambda: asked.good[-1] > used.bad[0], HEALED)
+            commands.wait_for(
+                "the balancer to take it back", lambda: used.good[-1] > used.bad[-1], HEALED
+            )
+        assert used.bad[0] > at, "it was out before"
+        out, back = used.bad[0] - at, asked.gap(at)
         reactor.wait_quiet()
         assert reactor.actions(reactor.since(number)) == [(f"{service} on {node}", "restart")]
         return out, back
 
-    runs = [once(*HUNG[run % len(HUNG)]) for run in range(faults.RUNS)]
+    runs = [once(*hung[run % len(hung)]) for run in range(faults.RUNS)]
     out, back = zip(*runs, strict=True)
-    faults.figures("F02-out", out, 1.0)
-    faults.figures("F02-back", back, 10.0)
+    faults.figures(f"{name}-out", out, soon)
+    faults.figures(f"{name}-back", back, later)
 
 
 # -- stopped: nobody but the reactor starts it again -----------------------------------------------
@@ -236,7 +248,7 @@ LOOPING = [
 
 
 def test_f03_a_crash_loop_ends_with_one_message(members: list[str]) -> None:
-    balancer = holder(members)
+    balancer = faults.Balancer(holder(members))
 
     def once(service: str, unit: str, node: str) -> tuple[float, int]:
         about = f"{service} on {node}"
@@ -254,11 +266,7 @@ def test_f03_a_crash_loop_ends_with_one_message(members: list[str]) -> None:
         assert reactor.actions(entries) == acted, "it goes on"
         assert heard == ["attention"]
         assert not commands.orchestrate("deploy", 600).code
-        commands.wait_for(
-            "what was isolated to be put back",
-            lambda: faults.balanced(balancer, service, node).startswith("UP"),
-            120,
-        )
+        commands.wait_for("what was isolated to be put back", balancer.sends(service, node), 120)
         commands.wait_for(
             "its end to be told", lambda: phases(told, about) == ["attention", "resolved"], 120
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import socket
 import statistics
@@ -15,6 +16,7 @@ from itertools import pairwise
 import requests
 
 from lab import podman
+from lab.shape import container
 from labkit import apis, commands
 
 #: How often each fault is injected.
@@ -106,14 +108,39 @@ def signal(node: str, unit: str, name: str, whom: str = "all") -> float:
     return time.monotonic()
 
 
-def balanced(balancer: str, service: str, node: str) -> str:
-    """What ``balancer`` holds of the copy of ``service`` on ``node``: UP, DOWN, MAINT, ..."""
-    script = "echo show stat | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
-    for line in podman.inside(balancer, "sh", "-c", script).splitlines():
-        columns = line.split(",")
-        if columns[1:2] == [node] and columns[0].startswith(service):
-            return columns[17]
-    raise LookupError(f"{balancer} has no server {node} for {service}")
+def stop_workers(node: str, unit: str) -> float:
+    """Stop all that the main process of ``unit`` has started, and not itself; when that was."""
+    main = podman.inside(node, "systemctl", "show", "--property=MainPID", "--value", unit)
+    podman.inside(node, "pkill", "--signal=STOP", f"--parent={main}")
+    return time.monotonic()
+
+
+class Balancer:
+    """What the HAProxy of a node holds of its servers.
+
+    Its socket is reached through the root of the machine: starting a process in there takes a
+    quarter of a second, which is too coarse for what is measured.
+    """
+
+    def __init__(self, machine: str) -> None:
+        pid = podman.podman("inspect", "--format", "{{.State.Pid}}", container(machine)).strip()
+        self._socket = f"/proc/{pid}/root/run/haproxy/admin.sock"
+
+    def status(self, service: str, node: str) -> str:
+        """What it holds of the copy of ``service`` on ``node``: UP, DOWN, MAINT, ..."""
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(2)
+            link.connect(self._socket)
+            link.sendall(b"show stat\n")
+            lines = b"".join(iter(lambda: link.recv(65536), b"")).decode().splitlines()
+        for row in csv.DictReader(lines):
+            if row["svname"] == node and row["# pxname"].startswith(service):
+                return row["status"]
+        raise LookupError(f"it has no server {node} for {service}")
+
+    def sends(self, service: str, node: str) -> Callable[[], bool]:
+        """Whether it sends requests to that copy."""
+        return lambda: self.status(service, node).startswith("UP")
 
 
 def figures(name: str, seconds: Sequence[float], target: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import saltern_haproxy_link
 import saltern_probes
+import saltern_processes
 import saltern_systemd
 import saltern_watch_probes
 from saltern.reactor.watched import Share, Unit
@@ -45,5 +46,10 @@ def test_a_look_is_units_and_then_the_probe(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(saltern_systemd, "show", lambda names: [Unit("keystone", active="active")])
     monkeypatch.setattr(saltern_probes, "ask", lambda spec: None)
     assert saltern_watch_probes.look(share, "keystone") == {"status": "ok", "reason": ""}
+    halted = dict.fromkeys(["keystone"], "stopped by a signal")
+    monkeypatch.setattr(saltern_processes, "why_halted", lambda pids: halted[min(pids)])
+    found = saltern_watch_probes.look(share, "keystone")
+    assert found == {"status": "down", "reason": "stopped by a signal"}
+    monkeypatch.setattr(saltern_processes, "why_halted", lambda pids: "")
     plain = Share({"nova-compute": "nova-compute"}, {"nova-compute": {"kind": "unit"}})
     assert saltern_watch_probes.look(plain, "nova-compute")["status"] == "ok"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import pathlib
 import time
@@ -12,128 +11,13 @@ from typing import Any
 import pytest
 import salt._logging
 import saltern_healing
+import saltern_processes
 import saltern_systemd
 import saltern_watch_probes
 import saltern_watcher
-from fake_systemd import FakeBus
+from fake_watched import TOLD, Node
 from saltern.reactor import firstaid, watching
 from saltern.reactor.outbox import digest
-from saltern.reactor.watched import Unit
-from saltern_watcher import Watcher
-
-TOLD: dict[str, Any] = {
-    "units": {"keystone": {"service": "keystone"}, "mariadb": {"service": "galera"}},
-    "probes": {
-        "keystone": {"kind": "http", "address": "127.0.0.1", "port": 1, "path": "/"},
-        "galera": {"kind": "unit", "members": ["ctl1", "ctl2"]},
-    },
-}
-PATIENCE = 10.0
-
-
-class Master:
-    """What the minion took for the master, and what the master acknowledges of it."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
-        self.deaf = False
-        self.acknowledges = True
-        self.watcher: Watcher | None = None
-
-    async def send(self, tag: str, body: Mapping[str, Any]) -> None:
-        if self.deaf:
-            raise ConnectionRefusedError("no minion")
-        self.events.append((tag, dict(body)))
-        if self.acknowledges and self.watcher and not tag.endswith("/beat"):
-            number = max(one["number"] for one in body.get("reports", [body]))
-            word = {"ctl1": {digest(body["epoch"]): number, "x": 9}, "other": {"y": 9}}
-            self.watcher.received("saltern/acked", word)
-
-    def reports(self) -> list[dict[str, Any]]:
-        tags = ("saltern/node/ctl1/service", "saltern/node/ctl1/reports")
-        sent = [body for tag, body in self.events if tag in tags]
-        return [one for body in sent for one in body.get("reports", [body])]
-
-    def beats(self) -> list[dict[str, Any]]:
-        return [body for tag, body in self.events if tag == "saltern/node/ctl1/beat"]
-
-    def told(self) -> list[tuple[str, str]]:
-        return [(body["service"], body["status"]) for body in self.reports()]
-
-
-class Node:
-    """Everything around a watcher."""
-
-    def __init__(self, home: pathlib.Path) -> None:
-        self.home = home
-        self.systemd = FakeBus(home)
-        self.systemd.add("keystone")
-        self.systemd.add("mariadb")
-        self.master = Master()
-        self.reasons: dict[str, str] = {}
-        self.healed: list[tuple[str, str]] = []
-        self.last_job = 0.0
-        self.changed = ""
-        self.share = home / "watch.json"
-        self.share.write_text(json.dumps(TOLD))
-
-    def ask(self, spec: Mapping[str, Any]) -> str | None:
-        return self.reasons.get(spec["kind"])
-
-    def show(self, names: list[str]) -> list[Unit]:
-        said = [self.systemd.units[f"{name}.service"] for name in names]
-        return [
-            Unit(name, active=one["ActiveState"], sub=one["SubState"], pid=one["MainPID"])
-            for name, one in zip(names, said, strict=True)
-        ]
-
-    def systemctl(self, verb: str, names: list[str]) -> None:
-        for name in names:
-            self.healed.append((verb, name))
-            self.systemd.become(name, ActiveState="active", SubState="running", MainPID=999)
-
-    def watch(self, *steps: Callable[[], Awaitable[object]]) -> Watcher:
-        """Run a watcher while ``steps`` are awaited one after the other."""
-
-        async def run() -> Watcher:
-            watcher = Watcher(
-                "ctl1",
-                self.home / "cache",
-                self.master,
-                share=self.share,
-                address=self.systemd.address,
-                changed=lambda: self.changed,
-                jobs=lambda: self.last_job,
-            )
-            self.master.watcher = watcher
-            task = asyncio.create_task(watcher.run())
-            try:
-                for step in steps:
-                    await step()
-            finally:
-                self.changed = "the test is over"
-                assert await asyncio.wait_for(task, PATIENCE) == "the test is over"
-            return watcher
-
-        return asyncio.run(run())
-
-    def until(self, reached: Callable[[], object]) -> Callable[[], Awaitable[None]]:
-        async def step() -> None:
-            deadline = time.monotonic() + PATIENCE
-            while not reached():
-                assert time.monotonic() < deadline, (self.master.events, self.healed)
-                await asyncio.sleep(0.01)
-
-        return step
-
-    def do(self, act: Callable[[], object]) -> Callable[[], Awaitable[None]]:
-        async def step() -> None:
-            act()
-
-        return step
-
-    def pause(self, seconds: float) -> Callable[[], Awaitable[None]]:
-        return lambda: asyncio.sleep(seconds)
 
 
 @pytest.fixture
@@ -142,10 +26,11 @@ def node(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     made = Node(tmp_path)
     for name, value in (
         *(("BEAT", 0.1), ("PROBE", 0.05), ("CHECK", 0.05), ("AID", 0.05), ("LOOK_AGAIN", 0.3)),
-        *(("POLL", 0.1), ("RECONNECT", 0.3), ("BLIND", 0.2)),
+        *(("POLL", 0.1), ("RECONNECT", 0.3), ("BLIND", 0.2), ("STOPS", 0.05)),
     ):
         monkeypatch.setattr(saltern_watcher, name, value)
     monkeypatch.setattr(saltern_watch_probes, "ask", made.ask)
+    monkeypatch.setattr(saltern_processes, "why_halted", lambda pids: made.halted(pids))
     monkeypatch.setattr(saltern_systemd, "show", made.show)
     monkeypatch.setattr(saltern_healing, "systemctl", made.systemctl)
     monkeypatch.setattr(saltern_healing, "LOCK", tmp_path / "heal.lock")
@@ -198,6 +83,18 @@ def test_a_probe_that_fails_twice_is_reported_and_in_the_beat(node: Node) -> Non
         node.until(lambda: node.master.beats()[-1]["bad"] == {"keystone": "hung"}),
     )
     assert node.master.reports()[0]["reason"] == "answers 500"
+
+
+def test_what_is_stopped_by_a_signal_is_reported_without_a_probe(node: Node) -> None:
+    stopped: dict[str, str] = {}
+    node.halted = lambda pids: next(map(stopped.get, pids), "") or ""
+    node.watch(
+        node.until(node.master.beats),
+        node.do(lambda: stopped.update(mariadb="SIGSTOP")),
+        node.until(lambda: node.master.told() == [("galera", "hung")]),
+        node.do(stopped.clear),
+        node.until(lambda: node.master.told()[1:] == [("galera", "ok")]),
+    )
 
 
 def test_what_is_not_acknowledged_is_sent_again_also_by_the_next_process(node: Node) -> None:

@@ -7,6 +7,7 @@ An operation never believes that it helped. It asks again, and its outcome is wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ HEAL_WAIT = 30  # until a service that was restarted must be well
 HEAL_TIMEOUT = 120  # with the wait for another service of the node that is being put right
 LOOK_WAIT = 20
 ASK_TIMEOUT = 30
+RECHECK_TIMEOUT = 5
 PING_TIMEOUT = 2  # for a node that has just been asked, and that somebody waits to be told of
 
 Launch = Callable[[str, Mapping[str, Any]], Outcome]
@@ -66,9 +68,23 @@ Operation = Callable[[Context, Decision], Outcome]
 
 
 def restart(context: Context, decision: Decision) -> Outcome:
-    """Restart the service on its node, where it is looked at first; then have it admitted."""
+    """Restart the service on its node, where it is looked at first; then have it admitted.
+
+    The balancers look at it meanwhile: their own checks may need seconds to find out.
+    """
     node, service = decision.fault.node, decision.fault.subject
-    return _admitted(context, node, service, _restarted(context, node, service))
+    if not context.balanced(service):
+        return _restarted(context, node, service)
+    with ThreadPoolExecutor(1, thread_name_prefix="saltern-recheck") as beside:
+        rechecked = beside.submit(
+            context.ask,
+            *(context.balancers, "haproxy.recheck", RECHECK_TIMEOUT),
+            node=node,
+            services=[service],
+        )
+        healed = _restarted(context, node, service)
+    evidence = {**healed.evidence, "rechecked": {n: a.value for n, a in rechecked.result().items()}}
+    return _admitted(context, node, service, Outcome(healed.ok, healed.detail, evidence))
 
 
 def _restarted(context: Context, node: str, service: str) -> Outcome:

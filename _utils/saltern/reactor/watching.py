@@ -107,6 +107,7 @@ class _Probe:
     reason: str | None = None
     failures: int = 0
     good: float | None = None  # when it last answered
+    halted: str = ""  # why it cannot answer
 
 
 class Watch:
@@ -161,12 +162,24 @@ class Watch:
         probe.reason, probe.failures = reason, probe.failures + 1
         return probe.failures < FAILURES
 
+    def halted(self, found: Mapping[str, str]) -> bool:
+        """Services whose processes are stopped by a signal now, and why; True: that is news."""
+        news = False
+        for service, probe in self._probes.items():
+            why = found.get(service, "")
+            if why != probe.halted:
+                # What was asked before says nothing: it has to answer anew once it goes on.
+                self._probes[service] = _Probe(halted=why)
+                news = True
+        return news
+
     def to_probe(self) -> list[str]:
         """Services that can be asked: their units run."""
         return [
             service
             for service in self.share.services
             if self._is_probed(service)
+            and not self._probes[service].halted
             and len(self._of(service)) == len(self.share.units_of(service))
             and all(unit.up for unit in self.units(service))
         ]
@@ -188,6 +201,10 @@ class Watch:
     def units(self, service: str) -> list[Unit]:
         """Its units as they were seen last."""
         return [track.unit for track in self._of(service)]
+
+    def pids(self, service: str) -> dict[str, int]:
+        """Its units that run, and the main process of each."""
+        return {unit.name: unit.pid for unit in self.units(service) if unit.up}
 
     def update(self, now: float) -> list[Change]:
         """What has become of the services by now: one change for each that is worth a report."""
@@ -248,6 +265,8 @@ class Watch:
     def _answering(self, service: str, tracks: list[_Track], now: float) -> Change | None:
         """Of a service whose units all run."""
         probe = self._probes[service]
+        if probe.halted:
+            return self._change(service, HUNG, tracks[0], probe.halted)
         entered = max(track.entered for track in tracks)
         answered = probe.good is not None and probe.good >= entered
         if probe.failures >= FAILURES:

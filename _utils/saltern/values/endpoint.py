@@ -11,7 +11,7 @@ from saltern.cloud import Cloud
 
 #: How HAProxy asks its servers, by option ``timers``. ``timeout check`` counts only from ``inter``
 #: on (measured: below it, the check ends after ``inter``), so a server that hangs is out after
-#: 2.3 to 3.3 s when quick (on the lab: 2.8 to 3.9 s). One miss is not enough: with
+#: 2.3 to 3.3 s when quick, unless the reactor has heard of it first. One miss is not enough: with
 #: ``inter 450ms fall 1`` two busy cores took out copies that were only slow, above all the
 #: dashboard's, whose check rendered a page then. One writer (``single``) is
 #: changed less readily: every change cuts all of its connections.

@@ -35,6 +35,9 @@ class FakeHAProxy:
         words = command.split()
         if words[:2] == ["set", "server"]:
             backend, server = words[2].split("/")
+            if words[3:] == ["health", "down"]:
+                self.down.add((backend, server))
+                return "\n"
             return self.set((backend, server), words[4])
         if words[:3] == ["shutdown", "sessions", "server"]:
             self.cut.append(words[3])
@@ -96,7 +99,7 @@ def configure_loader_modules(
 ) -> dict[Any, Any]:
     monkeypatch.setattr(saltern_haproxy_link, "ask", proxy.ask)
     monkeypatch.setattr(
-        saltern_haproxy_link, "probe", lambda p, server: sick.get((p["service"], server))
+        saltern_haproxy_link, "probe", lambda p, server, timeout: sick.get((p["service"], server))
     )
     monkeypatch.setattr(saltern_haproxy_traffic, "HOLDS", tmp_path / "deep" / "holds.json")
     monkeypatch.setattr(saltern_haproxy_traffic, "POLL", 0.001)
@@ -243,6 +246,28 @@ def test_the_last_usable_server_is_kept(proxy: FakeHAProxy, take_out: Callable[[
         take_out()
     assert proxy.status(("keystone", "ctl1")) == "UP"
     assert haproxy.maint("keystone", "ctl1", force=True) is True
+
+
+def test_what_fails_a_check_made_now_gets_no_more_requests_and_is_not_held(
+    proxy: FakeHAProxy, sick: dict[tuple[str, str], str]
+) -> None:
+    haproxy.admit_services(timeout=1)
+    assert haproxy.recheck("ctl1") == {} and proxy.down == set()
+    sick.update({(service, "ctl1"): "timed out" for service in ("keystone", "galera", "glance")})
+    proxy.set(("glance", "ctl1"), "drain")  # gets nothing anyway
+    assert haproxy.recheck("ctl1", "keystone") == {"keystone/ctl1": "timed out"}
+    assert haproxy.recheck("ctl1") == {}, "one that is down already, one with one writer"
+    assert proxy.down == {("keystone", "ctl1")}
+    assert held("keystone") == {"ctl1": "", "ctl2": "", "ctl3": ""}
+
+
+def test_the_last_usable_server_is_not_held_for_down(
+    proxy: FakeHAProxy, sick: dict[tuple[str, str], str]
+) -> None:
+    haproxy.admit_services(timeout=1)
+    sick.update({("keystone", node): "timed out" for node in ("ctl1", "ctl2", "ctl3")})
+    found = [haproxy.recheck(node, ["keystone"]) for node in ("ctl1", "ctl2", "ctl3")]
+    assert [bool(one) for one in found] == [True, True, False]
 
 
 def test_any_answer_to_a_set_command_is_an_error(proxy: FakeHAProxy) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -32,6 +33,7 @@ class FakeNode:
                 "restarts": 0,
                 "started": 1.0,
                 "enabled": True,
+                "pid": 0 if name in self.stopped else len(name),
             }
             for name in units
         }
@@ -124,6 +126,28 @@ def test_a_stopped_unit_is_down_with_one_reason(node: FakeNode) -> None:
     assert found["keystone"]["reason"] == "keystone is inactive (dead)"
     assert statuses(found)["galera"] == "down"
     assert module.__context__["retcode"] == 1
+
+
+def test_what_is_stopped_by_a_signal_is_down_and_nobody_waits_for_it(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, int]] = []
+    over = threading.Event()
+
+    def why_halted(pids: dict[str, int]) -> str:
+        asked.append(pids)
+        return "SIGSTOP" if {"keystone", "mariadb"} & pids.keys() else ""
+
+    monkeypatch.setattr(module.saltern_processes, "why_halted", why_halted)
+    monkeypatch.setattr(module.saltern_probes, "ask", lambda spec: over.wait(2))
+    node.stopped = {"glance-api"}
+    try:
+        found = module.health(["galera", "keystone", "glance"])
+    finally:
+        over.set()
+    assert found["keystone"] == {"status": "down", "reason": "SIGSTOP", "seconds": 0.0}
+    assert found["galera"]["reason"] == "SIGSTOP", "its own module is not asked either"
+    assert asked == [{"mariadb": 7}, {"keystone": 8}, {}]
 
 
 def test_a_running_unit_that_does_not_answer_is_down(node: FakeNode) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from fake_fleet import FakeFleet, fails
+from fake_fleet import FakeFleet, Handler, fails
 from fake_nodes import DOWN, LAB, OK, Nodes
 from saltern import computes, deploy
 from saltern.reactor import operations
@@ -33,10 +34,32 @@ def test_a_service_is_restarted_and_gets_requests_again(nodes: Nodes) -> None:
     nodes.out = {("lb1", "keystone"): {"ctl1"}, ("lb2", "keystone"): {"ctl1"}}
     outcome = nodes.do("restart", "ctl1", "keystone", epoch=3)
     assert (outcome.ok, outcome.detail) == (True, "keystone on ctl1 restarted: ok; admitted")
-    assert nodes.fleet.functions() == ["healing.restart", "haproxy.admit_node"]
-    assert nodes.fleet.asked[0][2]["epoch"] == 3
+    assert sorted(nodes.fleet.functions()[:2]) == ["haproxy.recheck", "healing.restart"]
+    assert nodes.fleet.functions()[2:] == ["haproxy.admit_node"]
+    assert [kw["epoch"] for name, _, kw in nodes.fleet.asked if name == "healing.restart"] == [3]
     assert not any(nodes.out.values())
     assert outcome.evidence["before"] == "down"
+
+
+def test_balancers_look_at_it_while_it_is_restarted(nodes: Nodes) -> None:
+    nodes.down, nodes.away = {("ctl1", "keystone")}, {"lb2"}
+    together = threading.Barrier(2, timeout=10)  # neither waits for the other to end
+    for name in ("healing.restart", "haproxy.recheck"):
+        nodes.fleet.handlers[name] = _meeting(together, nodes.fleet.handlers[name])
+    outcome = nodes.do("restart", "ctl1", "keystone")
+    assert outcome.ok
+    seen = {"lb1": {"keystone/ctl1": "HTTP 503"}, "lb2": "did not answer"}
+    assert outcome.evidence["rechecked"] == seen
+    assert nodes.asked("haproxy.recheck") == [("lb1", "lb2")]
+
+
+def _meeting(together: threading.Barrier, handler: Handler) -> Handler:
+    def meet(node: str, kwargs: Mapping[str, Any]) -> Any:
+        if node in ("ctl1", "lb1"):
+            together.wait()
+        return handler(node, kwargs)
+
+    return meet
 
 
 def test_a_service_that_is_well_is_left_alone(nodes: Nodes) -> None:

@@ -347,6 +347,31 @@ def test_what_is_no_share_is_refused(told: dict[str, Any]) -> None:
         watched.share_of({"probes": {}, **told})
 
 
+def test_what_is_stopped_by_a_signal_hangs_at_once() -> None:
+    watch = all_well()
+    assert watch.pids("keystone") == {"keystone": 100}
+    assert watch.halted({"keystone": "stopped"})
+    assert not watch.halted({"keystone": "stopped"}), "it is no news any more"
+    [change] = watch.update(T0)
+    assert (change.service, change.status, change.reason) == ("keystone", "hung", "stopped")
+    assert watch.to_probe() == []
+    watch.probed("keystone", None, T0 + 1)
+    assert watch.update(T0 + 1) == [], "it was asked before it was stopped"
+    assert watch.halted({})
+    assert watch.to_probe() == ["keystone"]
+    assert watch.update(T0 + 2) == [], "it has not answered yet"
+    watch.probed("keystone", None, T0 + 2)
+    assert statuses(watch.update(T0 + 2)) == [("keystone", "ok")]
+
+
+def test_what_nobody_asks_can_be_stopped_by_a_signal_too() -> None:
+    watch = all_well()
+    watch.halted({"galera": "stopped"})
+    assert statuses(watch.update(T0)) == [("galera", "hung")]
+    watch.halted({})
+    assert statuses(watch.update(T0 + 1)) == [("galera", "ok")]
+
+
 def test_restarts_of_long_ago_are_forgiven() -> None:
     watch = all_well()
     watch.seen(unit("keystone", restarts=2, pid=101), T0)
