@@ -40,6 +40,7 @@ from itertools import takewhile
 
 from lossy_way import LATE
 from saltern.cloud import Cloud
+from saltern.reactor.history import BRIEF
 from saltern.reactor.rules import Rule
 from saltern.reactor.terms import Decision, Fault, Observed
 
@@ -143,6 +144,7 @@ class Judge:
         self._acted: dict[Fault, float] = {}  # when an action against it last began
         self._touched: dict[Fault, float] = {}  # or ended, or could not begin
         self._calls: dict[Fault, float] = {}
+        self._called: dict[Fault, list[float]] = {}  # the same, as far as a budget has to know
         self._open: set[Fault] = set()  # nobody has said since that it is over
         self._uncalled: dict[Fault, float] = {}  # when somebody has
         self._neglected: dict[Copy, float] = {}  # copy -> the beginning of its trouble
@@ -155,9 +157,16 @@ class Judge:
         if made.verdict in ("human", "refuse"):
             self.called += 1
             last = self._calls.get(fault, -math.inf)
-            stable = self.rules[made.rule].guards.stable
-            if now - last < stable and self._acted.get(fault, -math.inf) <= last:
+            guards = self.rules[made.rule].guards
+            known = fault in self._open and self._acted.get(fault, -math.inf) <= last
+            if known and now - last < guards.stable:
                 self.told_again.append(self._line(f"a human was called for {fault}", now - last))
+            calls = self._called[fault] = [
+                *(at for at in self._called.get(fault, ()) if at > now - guards.target.per),
+                *([now] if now - self._uncalled.get(fault, -math.inf) >= BRIEF else ()),
+            ]
+            if len(calls) > guards.target.actions:
+                self.told_again.append(self._line(f"{len(calls)} calls for {fault}", now - last))
             self._calls[fault] = now
             self._open.add(fault)
         if made.resolves:

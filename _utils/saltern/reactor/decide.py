@@ -165,7 +165,7 @@ def _act(case: Case, said: str) -> Decision:
 
 
 def _tell(case: Case, objection: Objection, reasons: list[str]) -> Decision:
-    """A human is told once of a trouble that stays, and not more often than it is stable."""
+    """A human is told once of a trouble that stays, and again of one that ended and is back."""
     rule, report, fault, known = case.rule, case.report, case.fault, case.known
     if rule.mode == "shadow":
         return _shadow(case, "in shadow: an armed rule would tell a human", reasons)
@@ -175,9 +175,9 @@ def _tell(case: Case, objection: Objection, reasons: list[str]) -> Decision:
         told = f"a human was told {span(case.now - known.told)} ago"
         if not known.said_good:
             return _decision(rule, report, fault, "ignore", [told, *reasons], case=case)
-        # It was well in between: what was told is forgotten by now, so it is told again.
-        again = known.told + rule.guards.stable
-        if case.now < again:
+        # It was well in between, and people were told so.
+        again = known.room_to_call(rule.guards.target, case.now)
+        if again is not None:
             reasons = [f"{told}: the next time in {span(again - case.now)}", *reasons]
             return _decision(rule, report, fault, "wait", reasons, case=case, again=again)
     return _decision(rule, report, fault, objection.verdict, reasons, case=case)

@@ -173,7 +173,12 @@ SCHEMA: Mapping[str, Any] = {
                     10,
                     0,
                 ),
-                "target": _budget("For one trouble, this many actions.", 6, 600, 100),
+                "target": _budget(
+                    "For one trouble, this many actions, and so many calls for a human.",
+                    6,
+                    600,
+                    100,
+                ),
                 "overall": _budget(
                     "For all nodes together, this many of the operations on the ladder.",
                     30,

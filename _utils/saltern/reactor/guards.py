@@ -169,11 +169,11 @@ def frozen(case: Case) -> Objection | None:
 
 
 def _told(known: past.FaultHistory, case: Case) -> bool:
-    """Whether people know of it: of one that ended and is back, for as long as they just heard."""
-    stable = case.rule.guards.stable
-    if known.told is None or not known.stays(case.now, stable):
+    """Whether people know of it; or have heard so often of it ending and coming back."""
+    guards = case.rule.guards
+    if known.told is None or not known.stays(case.now, guards.stable):
         return False
-    return known.good is None or case.now < known.told + stable
+    return known.good is None or known.room_to_call(guards.target, case.now) is not None
 
 
 def _groups(case: Case) -> list[tuple[str, list[str], str]]:

@@ -6,6 +6,7 @@ decision be explained, and a recorded day be decided again.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from saltern.reactor.terms import Fault
 MOST_FAULTS = 10_000
 #: Actions that are remembered of one trouble: as many as a budget for it can allow.
 MOST_TRIES = 100
+#: Seconds: of an end as short as this nobody is told, and what is back by then is the same incident
+#: still.
+BRIEF = 30
 
 
 @dataclass
@@ -55,6 +59,9 @@ class FaultHistory:
     quiet: float = 0.0  # the longest time without it since the last action
     calm: float = 0.0  # the same since a human was told, or would have been in shadow
     told: float | None = None  # when a human was last told, since the last action
+    called: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_TRIES))  # a human, anew
+    calling: bool = False  # a human was, and has not heard that it is over
+    uncalled: float = -math.inf  # when a human heard that
     shadowed: float | None = None  # when it was last said what an armed rule would have done
     waiting: int = 0  # the report that is to be decided again
     waited: float = 0.0  # when that was last looked at
@@ -76,6 +83,12 @@ class FaultHistory:
     def stays(self, at: float, stable: float) -> bool:
         """Whether it is, at ``at``, the same trouble that something was last said of."""
         return max(self.calm, self.gap(at)) < stable
+
+    def room_to_call(self, budget: Budget, now: float) -> float | None:
+        """When ``budget`` allows to call a human for it anew; None when it does now."""
+        if now - self.uncalled < BRIEF:
+            return None  # it is still what somebody was called for
+        return _room(budget, (at for at in reversed(self.called) if at > now - budget.per))
 
     def tries(self, at: float, stable: float) -> int:
         """How many actions have not helped or not lasted, when it is reported at ``at``.
@@ -172,6 +185,9 @@ class History:
             past.seen, past.good = at, None
             past.waiting, past.waited = (report, at) if verdict == "wait" else (0, 0.0)
             if verdict in ("human", "refuse"):
+                if at - past.uncalled >= BRIEF:
+                    past.called.append(at)
+                past.calling = True
                 past.told, past.calm, past.said_good = at, 0.0, False
             elif verdict == "shadow":
                 past.shadowed, past.calm = at, 0.0
@@ -223,6 +239,8 @@ class History:
         past = self._faults.get(fault)
         if past:
             past.good, past.said_good, past.waiting = at, True, 0
+            if past.calling:
+                past.calling, past.uncalled = False, at
 
     # -- memory ------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from saltern.reactor.history import fault_of
+from saltern.reactor.history import BRIEF, fault_of
 from saltern.reactor.rules import OPERATIONS
 from saltern.reactor.terms import Fault, Severity
 
@@ -29,7 +29,7 @@ AGAIN = 600
 #: As many incidents as this, begun within ``TOGETHER``, are a storm: the last one takes the rest.
 STORM = 5
 #: Seconds without more of it after which something is told, and the most that may take.
-SETTLED = {"attention": 5, "grown": 5, "still": 5, "healed": 30, "resolved": 30}
+SETTLED = {"attention": 5, "grown": 5, "still": 5, "healed": 30, "resolved": BRIEF}
 #: The same for what is critical: a machine that is gone must be known of within 15 s.
 SETTLED_CRITICAL = 3
 LATEST = {"attention": 10, "grown": 30, "still": 30}

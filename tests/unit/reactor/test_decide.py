@@ -177,14 +177,32 @@ def test_a_human_is_told_again_of_what_was_well_in_between(reactor: FakeDecider)
     reactor.now += 60
     assert reactor.says("ctl1", "keystone", "ok").resolves
     reactor.now += 60
-    again = reactor.report("service-failed", "ctl1", service="keystone", status="down")
-    made = reactor.ask(again)
-    assert made.verdict == "wait" and made.again_at == reactor.now + 480
-    assert made.reasons[0] == "a human was told 2 min ago: the next time in 8 min"
-    reactor.now += 480
-    assert reactor.ask(again).verdict == "human"
+    assert reactor.says("ctl1", "keystone").verdict == "human", "they heard that it was over"
     reactor.now += 60
     assert reactor.says("ctl1", "keystone").verdict == "ignore"
+
+
+def test_a_human_is_not_told_of_what_comes_and_goes_for_ever(reactor: FakeDecider) -> None:
+    for _ in range(4):
+        assert reactor.says("ctl1", "keystone").verdict == "act"
+        reactor.end()
+        reactor.says("ctl1", "keystone", "ok")
+        reactor.now += 20
+    for _ in range(6):
+        assert reactor.says("ctl1", "keystone").verdict == "human"
+        reactor.now += 10
+        assert reactor.says("ctl1", "keystone", "ok").resolves
+        reactor.now += 5
+        assert reactor.says("ctl1", "keystone").verdict == "human", "of the same incident"
+        reactor.now += 5
+        assert reactor.says("ctl1", "keystone", "ok").resolves
+        reactor.now += 40
+    again = reactor.report("service-failed", "ctl1", service="keystone", status="down")
+    made = reactor.ask(again)
+    assert made.verdict == "wait" and made.again_at == reactor.now + 600 - 6 * 60
+    assert made.reasons[0] == "a human was told 45 s ago: the next time in 4 min"
+    reactor.now = made.again_at
+    assert reactor.ask(again).verdict == "human"
 
 
 def test_good_news_ends_a_trouble_once(reactor: FakeDecider) -> None:
