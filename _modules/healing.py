@@ -23,6 +23,9 @@ __func_alias__ = {"watching_": "watching"}
 PATIENCE = 20.0
 #: Seconds in which a minion that has just started must have started the watch too.
 START_WITHIN = 30.0
+#: The same for a watch that has ended because it got newer code: salt-minion starts what ended
+#: within ten seconds.
+AGAIN_WITHIN = 15.0
 
 MINION = "salt-minion"
 RESTART = "saltern-minion-restart"
@@ -252,6 +255,8 @@ def arm(quiet=0):
             f"the code of the watch is not here; next: salt {__opts__['id']} saltutil.sync_all"
         )
     if not _is_older(minion):
+        if _is_back(AGAIN_WITHIN):
+            return "running"
         raise CommandExecutionError(
             f"the watch does not run although {MINION} was started with it; next: journalctl -u"
             f" {MINION} on {__opts__['id']}, and `engines: [saltern_watch: {{}}]` in its minion.d"
@@ -269,6 +274,14 @@ def arm(quiet=0):
     if ret["retcode"]:
         raise CommandExecutionError(f"systemd-run: {ret['stderr'] or ret['stdout']}")
     return "starting"
+
+
+def _is_back(seconds):
+    """Whether the watch runs again within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while (state := _watch()) != "running" and time.monotonic() < deadline:
+        time.sleep(POLL)
+    return state == "running"
 
 
 def _is_older(minion):

@@ -264,9 +264,20 @@ def test_new_settings_need_a_restart_too(
     assert module.arm() == "starting"
 
 
-def test_a_watch_that_does_not_start_is_not_tried_for_ever(
-    node: Node, engine: pathlib.Path
+def test_a_watch_that_ends_for_its_newer_code_is_waited_for(
+    node: Node, engine: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    os.utime(engine, (1.0, 1.0))
+    with (tmp_path / "run/watch.lock").open("a") as lock:
+        monkeypatch.setattr(time, "sleep", lambda seconds: fcntl.flock(lock, fcntl.LOCK_EX))
+        assert module.arm() == "running"
+    assert node.ran == []
+
+
+def test_a_watch_that_does_not_start_is_not_tried_for_ever(
+    node: Node, engine: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN_WITHIN", 0.1)
     os.utime(engine, (1.0, 1.0))
     with pytest.raises(CommandExecutionError, match="does not run although"):
         module.arm()
