@@ -122,7 +122,12 @@ def main(words: list[str]) -> int:
     # What salt-minion had blocked or caught when it forked is not ours.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    logging.basicConfig(format="[%(levelname)-8s] saltern_watch: %(message)s", level="WARNING")
+    logging.basicConfig(
+        format="[%(levelname)-8s] saltern_watch: %(message)s",
+        level="WARNING",
+        # Salt's modules come with a handler that keeps everything until the process ends.
+        force=True,
+    )
     options = json.loads(words[0])
     life = Life()
     folder = Path(options["run"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import subprocess
@@ -95,6 +96,15 @@ def test_it_ends_when_its_code_is_newer(site: Site) -> None:
         file.write("# newer\n")
     assert began.wait(PATIENCE) == 0
     assert began.stderr and "its code has changed" in began.stderr.read()
+
+
+def test_what_it_says_is_there_when_it_says_it(site: Site) -> None:
+    (site.home / "watch.json").write_text("[")
+    began = site.start()
+    assert began.stderr
+    assert select.select([began.stderr], [], [], PATIENCE)[0], "it keeps it for its end"
+    said = began.stderr.readline()
+    assert said.startswith("[ERROR   ] saltern_watch: ") and "next: salt ctl1" in said
 
 
 def test_it_ends_with_its_minion(site: Site) -> None:
