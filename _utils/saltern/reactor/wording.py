@@ -33,6 +33,8 @@ TITLES: Mapping[str, str] = {
     "healed": "{cloud} healed itself: {what}",
     "resolved": "{cloud}, over: {what}",
 }
+#: Instead of "healed" where nothing was ill: all of it is nodes that have joined.
+JOINED = "{cloud} took in: {what}"
 MAX_LINE = 300
 
 
@@ -65,7 +67,9 @@ def title(message: Message, cloud: str) -> str:
     if message.count > 1:
         where = f" on {len(nodes)} nodes" if len(nodes) > 1 else ""
         what += f", and {message.count - 1} more{where}"
-    return plain(TITLES[message.phase].format(cloud=cloud, what=what), 200)
+    joined = message.phase == "healed" and all(t.fault.kind == "new" for t in message.troubles)
+    words = JOINED if joined else TITLES[message.phase]
+    return plain(words.format(cloud=cloud, what=what), 200)
 
 
 def text(message: Message, cloud: str, clock: Clock) -> str:
