@@ -16,7 +16,11 @@ from lab.shape import LABEL, container
 
 TITLE = "the idle lab"
 SECONDS = 30.0
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
+#: In the command line of the watch of a node.
+WATCH = "saltern_watch_process.py"
+#: What Salt's own engine with its beacons takes on a node.
+BEACONS = "Salt 3008.3: 70 MiB"
 #: What a hand-written bring-up of the same eight machines took, measured once on two cores.
 BY_HAND = {"memory": "by hand: 9 GiB", "processor": "by hand: 40 %"}
 PROC = pathlib.Path("/proc")
@@ -51,13 +55,14 @@ def resident(rollup: str) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def memory(inits: Iterable[int]) -> int:
-    """Bytes of all processes in the process namespaces of ``inits``."""
+def memory(inits: Iterable[int], program: str = "") -> int:
+    """Bytes of all processes in the process namespaces of ``inits``, or of those of ``program``."""
     spaces = {(PROC / f"{pid}/ns/pid").readlink() for pid in inits}
     total = 0
     for process in PROC.glob("[0-9]*"):
         try:
-            if (process / "ns/pid").readlink() in spaces:
+            ours = (process / "ns/pid").readlink() in spaces
+            if ours and program.encode() in (process / "cmdline").read_bytes():
                 total += resident((process / "smaps_rollup").read_text())
         except OSError:
             continue  # it has ended meanwhile
@@ -86,10 +91,12 @@ def measure(length: float = SECONDS) -> None:
     passed = time.monotonic() - began
     used = {name: (cpu_seconds(paths[name]) - before[name]) / passed for name in names}
     held = {name: memory([pid]) for name, pid in inits.items()}
+    watches = [memory([pid], WATCH) for pid in inits.values()]
     rows = [
         Row("memory of all machines", sum(held.values()) / GIB, "GiB", 12, BY_HAND["memory"]),
         Row("processor", 100 * sum(used.values()), "% of a core", 50, BY_HAND["processor"]),
         Row("images", images() / GIB, "GiB", 4),
+        Row("the watch of a node: memory, the largest", max(watches) / MIB, "MiB", 30, BEACONS),
     ]
     harness.show(f"{TITLE}: {len(names)} machines, {passed:.0f} s", rows)
     harness.show(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import subprocess
 
 import pytest
 import support
@@ -159,3 +161,10 @@ def test_cgroups_of_both_kinds(tmp_path: pathlib.Path) -> None:
 def test_memory_is_counted_once_however_many_share_it() -> None:
     assert idle.resident("Rss:  900 kB\nPss:   100 kB\nPss_Dirty:  50 kB\n") == 100 * 1024
     assert idle.resident("") == 0
+
+
+def test_memory_of_one_program_is_told_apart() -> None:
+    with subprocess.Popen(["/bin/sh", "-c", "read gone # saltern-here"], stdin=subprocess.PIPE):
+        found = idle.memory([os.getpid()], "# saltern-here")
+    assert 0 < found < idle.memory([os.getpid()])
+    assert idle.memory([os.getpid()], "# saltern-" + "nowhere") == 0
