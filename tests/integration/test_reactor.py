@@ -258,5 +258,6 @@ def test_hostile_events_are_counted_and_nothing_else(cockpit: Cockpit) -> None:
     cockpit.await_(lambda: cockpit.journal.counters()["rejected"] - before >= len(HOSTILE))
     cockpit.await_(cockpit.settled)
     assert cockpit.journal.counters()["rejected"] - before == len(HOSTILE)
-    assert not list(cockpit.journal.records(last))
+    # The end of what an earlier test began may be told meanwhile; what is told was decided before.
+    assert [r for r in cockpit.journal.records(last) if r["kind"] != "told"] == []
     assert not cockpit.effects("ctl1")
