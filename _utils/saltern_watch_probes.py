@@ -15,9 +15,14 @@ from saltern.reactor.watched import Share
 Spec = Mapping[str, Any]
 
 
+#: What the check of Galera (salt/galera) says of a member that gives a copy of its data.
+DONOR = "Donor/Desynced"
+
+
 def _galera(spec: Spec) -> str | None:
     """The check that balancers ask: 200 only from a member that may take requests."""
-    return saltern_probes.ask({**spec["check"], "kind": "http"})
+    reason = saltern_probes.ask({**spec["check"], "kind": "http"})
+    return health.Degraded(reason) if reason and DONOR in reason else reason
 
 
 def _haproxy(spec: Spec) -> str | None:

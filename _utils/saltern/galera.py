@@ -65,6 +65,18 @@ def faults(status: Mapping[str, Any], donor_serves: bool) -> list[str]:
     return found
 
 
+def lends(status: Mapping[str, Any]) -> bool:
+    """It is a good member, and gives its data to another or was desynced by somebody.
+
+    Where it takes no requests meanwhile that ends by itself: a restart would break off the copy.
+    """
+    return bool(
+        status.get("cluster_status") == PRIMARY
+        and status.get("ready")
+        and status.get("state") == DONOR
+    )
+
+
 def warnings(status: Mapping[str, Any], expected: int) -> list[str]:
     """What is not as it should be although this member takes requests."""
     found = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from saltern import galera
+
 OK, DEGRADED, DOWN = "ok", "degraded", "down"
 
 #: A process that systemd restarted more than once, last so many seconds ago, is in a crash loop.
@@ -83,9 +85,12 @@ def token_request(user: Mapping[str, str]) -> dict[str, Any]:
 
 
 def of_galera(status: Mapping[str, Any]) -> tuple[str, str]:
-    """By ``galera.status``: what cannot take requests is down, what lacks a member degraded."""
+    """By ``galera.status``: what cannot take requests is down, what lacks a member degraded.
+
+    So is a donor: nobody is to restart it.
+    """
     if not status["healthy"]:
-        return DOWN, "; ".join(status["reasons"])
+        return DEGRADED if galera.lends(status) else DOWN, "; ".join(status["reasons"])
     return (DEGRADED, "; ".join(status["warnings"])) if status["warnings"] else (OK, "")
 
 

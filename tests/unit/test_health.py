@@ -71,6 +71,19 @@ def test_galera_s_own_verdict_is_taken() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [({}, "degraded"), ({"state": 1}, "down"), ({"ready": False}, "down"),
+     ({"cluster_status": "non-Primary"}, "down")],
+)  # fmt: skip
+def test_a_donor_is_not_down_though_it_takes_no_requests(
+    changed: dict[str, Any], status: str
+) -> None:
+    said = {"cluster_status": "Primary", "ready": True, "state": 2, **changed}
+    found = {"healthy": False, "reasons": ["not synced"], "warnings": [], **said}
+    assert health.of_galera(found) == (status, "not synced")
+
+
 def test_only_admitted_servers_say_something_about_the_balancer() -> None:
     def server(admin: str, status: str) -> dict[str, str]:
         return {"backend": "keystone", "server": "ctl1", "admin": admin, "status": status}

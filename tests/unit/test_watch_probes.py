@@ -11,6 +11,7 @@ import saltern_probes
 import saltern_processes
 import saltern_systemd
 import saltern_watch_probes
+from saltern.health import Degraded
 from saltern.reactor.watched import Share, Unit
 
 
@@ -31,6 +32,9 @@ def test_probes_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
     check = {"address": "10.0.0.1", "port": 9200, "path": "/"}
     assert saltern_watch_probes.ask({"kind": "galera", "check": check}) == "no"
     assert asked == [{**check, "kind": "http"}]
+    monkeypatch.setattr(saltern_probes, "ask", lambda spec: "answers 503: Donor/Desynced")
+    assert isinstance(saltern_watch_probes.ask({"kind": "galera", "check": check}), Degraded)
+    monkeypatch.setattr(saltern_probes, "ask", ask)
     assert saltern_watch_probes.ask({"kind": "haproxy"}) == "nobody"
     monkeypatch.setattr(saltern_haproxy_link, "ask", lambda command: "Name: H")
     assert saltern_watch_probes.ask({"kind": "haproxy"}) is None
