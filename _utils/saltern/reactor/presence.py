@@ -27,6 +27,9 @@ LATE = 5.0
 GRACE = 15.0
 #: Share of all nodes (percent) from which on we suspect ourselves.
 SICK = 55
+#: So long nobody must answer before we say so of ourselves: a machine that has too much to do for
+#: some seconds hears nobody either.
+DOUBT = 2.0
 #: Signs of life in a row that bring a node back.
 SIGNS = 2
 #: A node that was judged, and still does not beat, is asked for again after so long.
@@ -83,6 +86,7 @@ class Presence:
         self._gone_before = set(gone)
         self._nodes: dict[str, _Node] = {}
         self._well_since: float | None = None
+        self._doubtful_since: float | None = None
 
     def look(
         self, cloud: Cloud, expected: Collection[str], beats: Mapping[str, float], now: float
@@ -225,7 +229,11 @@ class Presence:
     def _doubt(self, now: float) -> Iterator[Finding]:
         """Most nodes neither beat nor answer: that is said once, and nobody is judged."""
         quiet = sum(node.unanswered for node in self._nodes.values())
-        if not self.cut and quiet and self._share(quiet) >= SICK:
+        if self.cut or not quiet or self._share(quiet) < SICK:
+            self._doubtful_since = None
+            return
+        self._doubtful_since = now if self._doubtful_since is None else self._doubtful_since
+        if now - self._doubtful_since >= DOUBT:  # they were asked once more meanwhile
             self.cut, self._well_since = True, None
             why = (
                 f"{quiet} of {len(self._nodes)} nodes are silent at once: look at this master"

@@ -35,6 +35,19 @@ def test_a_master_that_hears_nobody_suspects_itself(world: World) -> None:
     assert set(world.known.states().values()) == {"here"}
 
 
+def test_a_machine_that_is_too_busy_for_some_seconds_is_not_cut_off(world: World) -> None:
+    world.unreachable |= set(world.cloud.nodes)
+    while sum(node.unanswered for node in world.known._nodes.values()) < 4:
+        assert world.run(TICK) == []
+    world.unreachable.clear()
+    assert world.run(60) == []
+    world.unreachable |= set(world.cloud.nodes)
+    while sum(node.unanswered for node in world.known._nodes.values()) < 4:
+        assert world.run(TICK) == [], "that was another time"
+    assert world.run(3 * TICK) == []
+    assert verdicts(world.run(10)) == [(GONE, "", "cut off")]
+
+
 @pytest.mark.parametrize(("away", "cut"), [(3, False), (4, True)])
 def test_from_55_percent_on_nobody_is_judged(world: World, away: int, cut: bool) -> None:
     lost = world.cloud.nodes[:away]
