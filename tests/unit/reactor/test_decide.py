@@ -167,12 +167,17 @@ def test_stable_is_counted_from_when_it_was_well_not_from_the_last_action(
     assert made.verdict == "ignore" and "a human was told" in made.reasons[0]
 
 
-def test_a_human_is_told_again_of_what_was_well_in_between(reactor: FakeDecider) -> None:
+def does_not_last(reactor: FakeDecider) -> None:
+    """Keystone on ctl1 is restarted as often as the breaker lets it be."""
     for _ in range(4):
         assert reactor.says("ctl1", "keystone").verdict == "act"
         reactor.end()
         reactor.says("ctl1", "keystone", "ok")
         reactor.now += 20
+
+
+def test_a_human_is_told_again_of_what_was_well_in_between(reactor: FakeDecider) -> None:
+    does_not_last(reactor)
     assert reactor.says("ctl1", "keystone").verdict == "human"
     reactor.now += 60
     assert reactor.says("ctl1", "keystone", "ok").resolves
@@ -183,11 +188,7 @@ def test_a_human_is_told_again_of_what_was_well_in_between(reactor: FakeDecider)
 
 
 def test_a_human_is_not_told_of_what_comes_and_goes_for_ever(reactor: FakeDecider) -> None:
-    for _ in range(4):
-        assert reactor.says("ctl1", "keystone").verdict == "act"
-        reactor.end()
-        reactor.says("ctl1", "keystone", "ok")
-        reactor.now += 20
+    does_not_last(reactor)
     for _ in range(6):
         assert reactor.says("ctl1", "keystone").verdict == "human"
         reactor.now += 10
