@@ -14,6 +14,6 @@ sys.exit(
         harness.run(deploy.TITLE, lambda: deploy.measure(False)),
         harness.run(faults.TITLE, faults.measure),
         harness.run(day.TITLE, day.measure),
-        harness.run(reactor.TITLE, lambda: reactor.measure(reactor.arguments([]))),
+        harness.run(reactor.TITLE, lambda: reactor.measure(reactor.arguments(["--long"]))),
     )
 )

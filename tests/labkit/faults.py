@@ -143,7 +143,7 @@ class Balancer:
         return lambda: self.status(service, node).startswith("UP")
 
 
-def figures(name: str, seconds: Sequence[float], target: float) -> None:
+def figures(name: str, seconds: Sequence[float], target: float | None) -> None:
     """Keep the seconds of all runs with median and worst, for ``make faults`` to print."""
     commands.keep(
         f"fault-{name}",
