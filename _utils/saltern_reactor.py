@@ -15,7 +15,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from saltern.cloud import Cloud
+from saltern.health import OK
 from saltern.reactor import decide as deciding
+from saltern.reactor.guards import SICK
 from saltern.reactor.history import History
 from saltern.reactor.rules import Rule
 from saltern.reactor.terms import Decision, Fault, Observed, Report
@@ -65,7 +67,7 @@ class Reactor:
         world: World,
         actions: Actions,
         epoch: int,
-        started: Callable[[], None],
+        scan_soon: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._journal = journal
@@ -73,7 +75,7 @@ class Reactor:
         self._world = world
         self._actions = actions
         self._epoch = epoch
-        self._started = started  # called when a minion has started
+        self._scan_soon = scan_soon
         self._clock = clock
         self.history = History()
         self._own: set[int] = set()  # records that the history has already
@@ -177,8 +179,8 @@ class Reactor:
     def _decide(self, book: Book, cloud: Cloud, reports: Sequence[Report], now: float) -> None:
         for report in reports:
             self._world.reported(report)
-        if any(report.tag.startswith(START_TAG) for report in reports):
-            self._started()
+        if self._calls_for_a_scan(reports):
+            self._scan_soon()
         observed = self._world.observed(cloud)
         if not observed.busy and any(one.lane == "joins" for one in self._actions.lanes.running()):
             observed = replace(observed, busy="a join that is about to begin")
@@ -196,6 +198,15 @@ class Reactor:
             self._actions.start(action, cloud)
         for id_, questions in turn.questions.items():
             self._ask(id_, questions, now)
+
+    def _calls_for_a_scan(self, reports: Sequence[Report]) -> bool:
+        """Whether a minion has started, or what made too much sick at once may be over: nobody
+        reports the end of that.
+        """
+        if any(report.tag.startswith(START_TAG) for report in reports):
+            return True
+        better = any(report.body.get("status") == OK for report in reports)
+        return better and any(past.fault.kind == SICK for past in self.history.open())
 
     def _bring_along(self, turn: _Turn, settled: set[int]) -> None:
         """Let whoever waits to join do so with a join that begins now: the next is minutes away."""

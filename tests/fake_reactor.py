@@ -156,7 +156,7 @@ class Bench:
         self.join(*NODES)
         self.rulebook = FakeRulebook()
         self.work = FakeWork()
-        self.started = 0
+        self.scans = 0
         self.start()
 
     def start(self) -> None:
@@ -173,13 +173,13 @@ class Bench:
             self.world,
             actions,
             epoch,
-            self._start,
+            self._scan,
             self.clock,
         )
         self.reactor.begin()
 
-    def _start(self) -> None:
-        self.started += 1
+    def _scan(self) -> None:
+        self.scans += 1
 
     def accept(self, *nodes: str) -> None:
         for node in nodes:

@@ -300,7 +300,24 @@ def test_a_minion_that_starts_calls_for_a_scan(bench: Bench) -> None:
     one = Report(0, 0.0, "salt/minion/ctl1/start", "ctl1", "node", "started", {})
     bench.journal.add([(one, None, None)])
     bench.turn()
-    assert bench.started == 1
+    assert bench.scans == 1
+
+
+def test_what_may_end_an_outage_of_a_group_calls_for_a_scan(bench: Bench) -> None:
+    bench.report("ctl1", "api")
+    bench.turn()
+    bench.report("ctl1", "api", "ok")
+    bench.turn()
+    assert bench.scans == 0, "its node says itself when one service is well"
+    for node in ("ctl1", "ctl2"):
+        bench.report(node, "api")
+    bench.turn(seconds=700)
+    assert bench.verdicts()[-1] == "refuse"
+    bench.turn(seconds=1)
+    assert bench.scans == 0
+    bench.report("ctl2", "api", "ok")
+    bench.turn()
+    assert bench.scans == 1
 
 
 def test_a_good_report_ends_the_trouble_and_what_waited_for_it(bench: Bench) -> None:
