@@ -61,7 +61,9 @@ def health(services=None, deep=False, wait=0):
         Seconds to ask again until all is ok; 0 asks once. The last truth is returned.
 
     Returns ``{service: {status: ok|degraded|down, reason: str, seconds: float}}``, and a non-zero
-    retcode when any service is not ok. Raises CommandExecutionError without a pillar.
+    retcode when any service is not ok. What is down while the machine has been up for less than
+    three minutes may only be starting: with it comes ``booted``, the seconds since. Raises
+    CommandExecutionError without a pillar.
 
     CLI Example:
 
@@ -117,13 +119,16 @@ def _look(cloud, names, deep):
     if deep:
         for name, reason in _deep(cloud, names).items():
             seen[name].append(verdicts.of_reason(reason))
-    return {
-        name: dict(
-            zip(("status", "reason"), verdicts.worst(seen[name]), strict=True),
-            seconds=round(took[name], 3),
-        )
-        for name in names
-    }
+    booted = saltern_processes.since_boot()
+    return {name: _told(verdicts.worst(seen[name]), took[name], booted) for name in names}
+
+
+def _told(verdict, seconds, booted):
+    status, reason = verdict
+    told = {"status": status, "reason": reason, "seconds": round(seconds, 3)}
+    if status == verdicts.DOWN and booted < verdicts.BOOTING:
+        told["booted"] = round(booted)
+    return told
 
 
 def _is_down(seen):

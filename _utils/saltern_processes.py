@@ -1,4 +1,4 @@
-"""Processes that live and do nothing: stopped by a signal, as by SIGSTOP.
+"""Processes that live and do nothing, stopped by a signal (SIGSTOP), and the age of the first.
 
 Where a probe has to wait until it has had no answer, the kernel says it at once.
 """
@@ -6,6 +6,7 @@ Where a probe has to wait until it has had no answer, the kernel says it at once
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +15,15 @@ PROC = Path("/proc")
 #: State of a process in ``/proc/PID/stat``, see proc(5). One that a debugger holds is in ``t``, on
 #: purpose.
 STOPPED = b"T"
+
+#: When a process began, in ticks since the machine was switched on: so many fields after its state.
+BEGAN = 19
+
+
+def since_boot() -> float:
+    """Seconds since init began: of this machine, or of the container that we are in."""
+    ticks = int(_after_name(1).split()[BEGAN])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def why_halted(pids: Mapping[str, int]) -> str:
@@ -33,10 +43,14 @@ def _all_stopped(pid: int) -> bool:
 def _state(pid: int) -> bytes:
     """One letter; nothing for a process that has ended."""
     try:
-        said = _read(PROC / str(pid) / "stat")
+        return _after_name(pid)[:1]
     except (FileNotFoundError, ProcessLookupError):
         return b""
-    return said[said.rfind(b") ") + 2 :][:1]  # its name, in brackets, may hold anything
+
+
+def _after_name(pid: int) -> bytes:
+    said = _read(PROC / str(pid) / "stat")
+    return said[said.rfind(b") ") + 2 :]  # the name, in brackets, may hold anything
 
 
 def _read(path: Path) -> bytes:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import saltern_minion_bus
+import saltern_processes
 import saltern_watcher
 
 log = logging.getLogger("saltern_watch")
@@ -106,6 +107,7 @@ async def watch(options: Mapping[str, Any], life: Life) -> str:
         share=Path(options["share"]),
         changed=life.over,
         jobs=lambda: last_job(cache / "proc"),
+        booted=time.monotonic() - saltern_processes.since_boot(),
     )
     ears = asyncio.get_running_loop().create_task(
         bus.listen(saltern_watcher.ACKED, watcher.received)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +68,8 @@ class Watcher:
         Asked every :data:`CHECK` seconds: a reason to end (newer code, no parent), or "".
     jobs
         When a job of the master was last seen on this node, by the monotonic clock.
+    booted
+        When this machine began, by the monotonic clock.
     """
 
     def __init__(
@@ -79,11 +82,12 @@ class Watcher:
         address: str = "SYSTEM",
         changed: Callable[[], str] = lambda: "",
         jobs: Callable[[], float] = lambda: 0.0,
+        booted: float = -math.inf,
     ) -> None:
         self.node = node
         self.bus = bus
         self.store = saltern_outbox.Store(home / saltern_outbox.NAME)
-        self.watch = Watch(Share(), self.store.told(), saltern_watch_probes.KINDS)
+        self.watch = Watch(Share(), self.store.told(), saltern_watch_probes.KINDS, booted)
         self.aid = FirstAid()
         self._share_file = share
         self._share_stamp: tuple[int, int] | None = None

@@ -32,9 +32,10 @@ def test_every_api_survives_the_loss_of(node: str, deployed: None, members: list
             commands.wait_for(f"somebody to be told of {node}", lambda: _told(node, cut), TOLD)
         finally:
             nodes.restore_power(node)
-        powered = time.monotonic()
+        powered, number = time.monotonic(), reactor.last_event()
         nodes.wait_healthy(members)
         healthy = time.monotonic()
+    assert not _helped(node, number), "it was only starting"
     faults.figures(f"gone-{node}", [_told(node, cut)[0] - cut], TARGET)
     commands.keep(
         f"loss-{node}",
@@ -51,6 +52,12 @@ def _told(node: str, after: float) -> list[float]:
     """When people were told that ``node`` is gone; seconds since the epoch."""
     said = [m for m in reactor.messages() if m["at"] > after and m["phase"] != "resolved"]
     return [m["at"] for m in said if f"{node} is gone" in m["faults"]]
+
+
+def _helped(node: str, number: int) -> list[tuple[str, str]]:
+    """What was done to services of ``node`` after event ``number``."""
+    done = reactor.actions(reactor.acted_since(number))
+    return [(fault, operation) for fault, operation in done if f" on {node}" in fault]
 
 
 def _gaps(seen: watch.Watch, start: float, end: float) -> dict[str, float]:

@@ -62,6 +62,11 @@ def test_the_state_of_a_process_with_any_name(
     assert saltern_processes.why_halted({"a": 7}).startswith(why or "nothing") == bool(why)
 
 
+def test_the_age_of_the_machine() -> None:
+    said = subprocess.run(["ps", "-o", "etimes=", "-p", "1"], stdout=subprocess.PIPE, check=True)
+    assert saltern_processes.since_boot() == pytest.approx(int(said.stdout), abs=2)
+
+
 def test_who_has_ended_is_not_stopped(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, family: tuple[int, int]
 ) -> None:

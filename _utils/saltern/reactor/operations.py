@@ -199,9 +199,18 @@ def _servers(context: Context, service: str) -> Answers:
 
 
 def look(context: Context, decision: Decision) -> Outcome:
-    """Ask the node how its services are, for as long as they may need to start."""
+    """Ask the node how its services are, for as long as they may need to start.
+
+    While the whole machine starts that takes longer: then what stays down is its watch's to report.
+    """
     node, service = decision.fault.node, decision.fault.subject
-    return _looked(context, [node], [service] if service else None)
+    seen = _looked(context, [node], [service] if service else None)
+    states = seen.evidence[node]
+    found = states if isinstance(states, Mapping) else {}
+    down = {name: state for name, state in found.items() if state["status"] == health.DOWN}
+    if not down or not all(map(health.is_starting, down.values())):
+        return seen
+    return Outcome(True, f"{node} has just booted; starting: {', '.join(down)}", seen.evidence)
 
 
 def _looked(context: Context, nodes: Sequence[str], services: Sequence[str] | None) -> Outcome:

@@ -14,6 +14,7 @@ from typing import Any
 from saltern import haproxy, health, ovn
 from saltern.cloud import Cloud
 from saltern.fleet import Answer
+from saltern.reactor.guards import SICK
 from saltern.reactor.terms import Fault
 
 #: Characters of a reason that are kept.
@@ -23,6 +24,9 @@ REASON = 300
 #: holds the lock meanwhile, who drains a node by hand does not. What is out for longer was left
 #: behind: a restart was interrupted, or what was isolated is well again.
 UNDER_WAY = 600
+
+#: Status of what is down on a machine that has just booted: nobody is to help it yet.
+STARTING = "starting"
 
 #: Tag, node ("" for the whole cloud), body.
 Finding = tuple[str, str, dict[str, Any]]
@@ -86,7 +90,7 @@ def findings(
     missing = _missing(cloud, answers, healths)
     return [
         *_services(healths, missing, faults),
-        *_members(missing),
+        *_members(missing, healths),
         *_backends(cloud, answers, healths, out),
         *_new(cloud, answers, joined),
     ]
@@ -104,7 +108,7 @@ def over(
     missing = _missing(cloud, answers, healths)
     found = {}
     for fault in faults:
-        if fault.kind == "sick" and _all_well(_group(cloud, fault.subject, joined), healths):
+        if fault.kind == SICK and _all_well(_group(cloud, fault.subject, joined), healths):
             found[fault] = "all of them answer, and nothing on them is down"
         elif fault.node not in healths:
             continue
@@ -129,7 +133,8 @@ def _group(cloud: Cloud, label: str, joined: Collection[str]) -> list[str]:
 
 def _all_well(nodes: Collection[str], healths: Healths) -> bool:
     return all(
-        node in healths and all(status != health.DOWN for status, _ in healths[node].values())
+        node in healths
+        and all(status not in (health.DOWN, STARTING) for status, _ in healths[node].values())
         for node in nodes
     )
 
@@ -152,11 +157,15 @@ def _healths(cloud: Cloud, answers: Answers, joined: Collection[str]) -> Healths
         if isinstance(said, Mapping):
             own = {service: said.get(service) for service in cloud.services_on(node)}
             found[node] = {
-                service: (str(state.get("status")), _short(state.get("reason")))
+                service: (_status(state), _short(state.get("reason")))
                 for service, state in own.items()
                 if isinstance(state, Mapping)
             }
     return found
+
+
+def _status(state: Mapping[str, Any]) -> str:
+    return STARTING if health.is_starting(state) else str(state.get("status"))
 
 
 def _services(
@@ -250,9 +259,11 @@ def _missing(cloud: Cloud, answers: Answers, healths: Healths) -> dict[str, Miss
     return found
 
 
-def _members(missing: Mapping[str, Missing]) -> Iterator[Finding]:
+def _members(missing: Mapping[str, Missing], healths: Healths) -> Iterator[Finding]:
     for service, nodes in missing.items():
         for node, reason in nodes.items():
+            if healths[node][service][0] == STARTING:
+                continue
             body = {"service": service, "reason": _short(reason)}
             yield "saltern/scan/member", node, body
 

@@ -7,11 +7,12 @@ seconds of one clock that never goes back.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from saltern.health import Degraded
+from saltern.health import BOOTING, Degraded
 from saltern.reactor.watched import Share, Unit
 from saltern.units import full_name
 
@@ -115,12 +116,19 @@ class Watch:
 
     ``told`` is what the master has been told already, by service. A service that never worked here
     is not reported: it is the deploy's, until it has worked once. ``kinds`` are the kinds of probes
-    that are asked; a service with one of these works when it has answered.
+    that are asked; a service with one of these works when it has answered. ``booted`` is when the
+    machine began: what has not worked since may be starting, for a while.
     """
 
     def __init__(
-        self, share: Share, told: Mapping[str, str] | None = None, kinds: Iterable[str] = ()
+        self,
+        share: Share,
+        told: Mapping[str, str] | None = None,
+        kinds: Iterable[str] = (),
+        booted: float = -math.inf,
     ) -> None:
+        self._patient_until = booted + BOOTING
+        self._worked: set[str] = set()  # since this watch began
         self.kinds = frozenset(kinds)
         self.told = dict(told or {})
         self.status: dict[str, str] = dict(self.told)
@@ -211,7 +219,13 @@ class Watch:
         found = []
         for service in self.share.services:
             change = self._judge(service, now)
-            if change is None or self.status.get(service) == change.status:
+            if change is None:
+                continue
+            if change.status == OK:
+                self._worked.add(service)
+            elif service not in self._worked and now < self._patient_until:
+                continue
+            if self.status.get(service) == change.status:
                 continue
             self.status[service] = change.status
             known = self.told.get(service)
@@ -239,6 +253,7 @@ class Watch:
     def deadline(self, now: float) -> float | None:
         """When :meth:`update` is worth calling, should nothing happen until then."""
         times = [t for track in self._tracks.values() if (t := track.deadline()) is not None]
+        times.append(self._patient_until)
         return min((t for t in times if t > now), default=None)
 
     def _of(self, service: str) -> list[_Track]:

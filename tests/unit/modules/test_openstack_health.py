@@ -23,6 +23,7 @@ class FakeNode:
         self.reasons: dict[str, str] = {}
         self.asked: list[str] = []
         self.heals_after: dict[str, int] = {}
+        self.booted = 1e6
         self.galera: Any = {"healthy": True, "reasons": [], "warnings": []}
 
     def show(self, units: list[str]) -> dict[str, dict[str, Any]]:
@@ -89,6 +90,7 @@ def configure_loader_modules(
 ) -> dict[Any, Any]:
     monkeypatch.setattr(module, "POLL", (0.001, 0.002))
     monkeypatch.setattr(module.saltern_probes, "ask", node.ask)
+    monkeypatch.setattr(module.saltern_processes, "since_boot", lambda: node.booted)
     return {
         module: {
             "__salt__": {
@@ -126,6 +128,15 @@ def test_a_stopped_unit_is_down_with_one_reason(node: FakeNode) -> None:
     assert found["keystone"]["reason"] == "keystone is inactive (dead)"
     assert statuses(found)["galera"] == "down"
     assert module.__context__["retcode"] == 1
+
+
+def test_what_is_down_on_a_machine_that_just_booted_says_so(node: FakeNode) -> None:
+    node.stopped, node.booted = {"keystone"}, 41.6
+    found = module.health()
+    assert found["keystone"]["booted"] == 42
+    assert "booted" not in found["glance"]
+    node.booted = module.verdicts.BOOTING
+    assert "booted" not in module.health()["keystone"]
 
 
 def test_what_is_stopped_by_a_signal_is_down_and_nobody_waits_for_it(

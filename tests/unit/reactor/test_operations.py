@@ -215,6 +215,19 @@ def test_a_look_at_a_node_says_what_is_down(nodes: Nodes) -> None:
     assert nodes.do("look", "ctl1").detail == "ctl1: openstack.health: did not answer"
 
 
+def test_what_starts_with_its_machine_is_no_human_s_yet(nodes: Nodes) -> None:
+    starting = {**DOWN, "booted": 40}
+    services = {"keystone": OK, "glance": starting, "galera": starting}
+    nodes.fleet.handlers["openstack.health"] = lambda n, k: services
+    outcome = nodes.do("look", "ctl1")
+    assert (outcome.ok, outcome.detail) == (True, "ctl1 has just booted; starting: glance, galera")
+    assert outcome.evidence["ctl1"] == services
+    services["keystone"] = DOWN  # it worked when the others were asked: its own age is over
+    assert not nodes.do("look", "ctl1").ok
+    services["keystone"] = OK
+    assert not nodes.do("join", "ctl1").ok, "who joins proves that all of it works"
+
+
 # -- form ----------------------------------------------------------------------------------------
 
 

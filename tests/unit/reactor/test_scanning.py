@@ -67,11 +67,9 @@ class Fleet:
     def say(self, function: str, node: str, value: Any) -> None:
         self.answers.setdefault(function, {})[node] = Answer(True, value)
 
-    def health(self, node: str, service: str, status: Any, reason: Any = "") -> None:
-        self.answers["openstack.health"][node].value[service] = {
-            "status": status,
-            "reason": reason,
-        }
+    def health(self, node: str, service: str, status: Any, reason: Any = "", **more: Any) -> None:
+        told = {"status": status, "reason": reason, **more}
+        self.answers["openstack.health"][node].value[service] = told
 
     def take_out(self, balancer: str, service: str, node: str, admin: str, **other: Any) -> None:
         for server in self.answers["haproxy.servers"][balancer].value:
@@ -176,6 +174,21 @@ def test_what_came_with_a_failure_is_no_answer(fleet: Fleet) -> None:
 
 
 # -- services ------------------------------------------------------------------------------------
+
+
+def test_what_starts_with_its_machine_is_helped_later(fleet: Fleet) -> None:
+    for service in ("keystone", "galera"):
+        fleet.health("ctl1", service, "down", "it starts", booted=60)
+    fleet.say("galera.status", "ctl1", galera(healthy=False, reasons=["joining"]))
+    assert fleet.found() == []
+    sick = Fault("", "sick", "cloud")
+    assert not scanning.over(fleet.cloud, fleet.answers, fleet.joined, [sick]), "nor is it well"
+    for service in ("keystone", "galera"):
+        fleet.health("ctl1", service, "down", "it stays so")
+    assert [(tag, body["service"]) for tag, _, body in fleet.found()] == [
+        ("saltern/scan/service", "keystone"),
+        ("saltern/scan/member", "galera"),
+    ]
 
 
 def test_a_service_that_is_down_is_found(fleet: Fleet) -> None:

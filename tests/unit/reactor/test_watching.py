@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import support
-from saltern import share
-from saltern.health import Degraded
-from saltern.reactor import watched, watching
+from saltern.health import BOOTING, Degraded
+from saltern.reactor import watching
 from saltern.reactor.watched import Share, Unit
 from saltern.reactor.watching import Change, Watch
-from saltern.values import functions
 
 SHARE = Share(
     units={"keystone": "keystone", "mariadb": "galera", "galera-check": "galera"},
@@ -251,6 +248,46 @@ def test_what_was_seen_of_a_unit_late_is_judged_from_then() -> None:
     assert statuses(watch.update(T0 + watching.BLINK)) == [("keystone", "down")]
 
 
+def booting(booted: float) -> Watch:
+    """A node whose power came back, and whose services had worked before."""
+    watch = Watch(SHARE, {"keystone": "ok", "galera": "ok"}, kinds=["http"], booted=booted)
+    for name in SHARE.units:
+        watch.seen(unit(name, **CRASHED), T0)
+    return watch
+
+
+def test_what_starts_with_its_machine_is_not_reported() -> None:
+    watch = booting(T0 - 10)
+    until = T0 - 10 + BOOTING
+    assert watch.deadline(T0 + 20) == until
+    assert watch.update(until - 0.1) == []
+    assert watch.bad() == {}
+    assert statuses(watch.update(until)) == [("keystone", "down"), ("galera", "down")]
+
+
+def test_what_has_worked_since_the_boot_is_reported_when_it_fails() -> None:
+    watch = booting(T0 - 10)
+    watch.seen(unit("keystone"), T0 + 20)
+    watch.probed("keystone", None, T0 + 21)
+    assert watch.update(T0 + 21) == [], "it comes up as it was told before"
+    watch.seen(unit("keystone", **DEAD), T0 + 30)
+    assert statuses(watch.update(T0 + 31)) == [("keystone", "down")]
+
+
+def test_what_was_down_before_the_boot_stays_so_until_it_works() -> None:
+    watch = Watch(SHARE, {"keystone": "down"}, kinds=["http"], booted=T0)
+    watch.seen(unit("keystone", **DEAD), T0)
+    assert watch.update(T0 + 1) == [] and watch.bad() == {"keystone": "down"}
+    watch.seen(unit("keystone"), T0 + 20)
+    watch.probed("keystone", None, T0 + 21)
+    assert statuses(watch.update(T0 + 21)) == [("keystone", "ok")]
+
+
+def test_a_watch_that_begins_long_after_the_boot_reports_at_once() -> None:
+    watch = booting(T0 - BOOTING)
+    assert statuses(watch.update(T0 + 2)) == [("keystone", "down"), ("galera", "down")]
+
+
 def test_strangers_are_not_looked_at() -> None:
     watch = all_well()
     watch.seen(unit("ssh", **DEAD), T0)
@@ -301,50 +338,6 @@ def test_who_mended_it_is_in_the_report() -> None:
 
 def test_a_long_reason_is_cut() -> None:
     assert len(Change("a", "hung", reason="x" * 1000).body()["reason"]) == watching.REASON
-
-
-def test_a_unit_from_the_bus_and_from_systemctl() -> None:
-    bus = {
-        "LoadState": "loaded", "UnitFileState": "enabled", "ActiveState": "active",
-        "SubState": "running", "Result": "success", "NRestarts": 2, "MainPID": 7,
-        "Job": (12, "/org/freedesktop/systemd1/job/12"), "ActiveEnterTimestampMonotonic": 2500000,
-    }  # fmt: skip
-    shown = {**bus, "NRestarts": "2", "MainPID": "7", "Job": "12",
-             "ActiveEnterTimestampMonotonic": "2500000"}  # fmt: skip
-    assert watched.unit_of("a", bus) == watched.unit_of("a", shown)
-    assert watched.unit_of("a", bus).since == 2.5
-    assert watched.unit_of("a", bus).queued
-    assert not watched.unit_of("a", {"Job": ""}).queued
-    assert unit("a", **DEAD).off and not unit("a", **CRASHED).off
-
-
-def test_which_unit_a_probe_is_about() -> None:
-    assert watched.unit_to_restart("neutron", ["neutron-api", "neutron-rpc-server"]) == [
-        "neutron-api"
-    ]
-    assert watched.unit_to_restart("ovn-controller", ["ovs-vswitchd", "ovn-controller"]) == [
-        "ovn-controller"
-    ]
-    assert watched.unit_to_restart("horizon", ["apache2"]) == ["apache2"]
-
-
-@pytest.mark.parametrize("node", ["ctl1", "cmp1"])
-def test_a_node_s_share_without_its_secrets(node: str) -> None:
-    told = share.share(support.cloud("lab"), node, functions())
-    given = watched.to_tell(told)
-    assert "SECRET" not in repr(given)
-    read = watched.share_of(given)
-    assert set(read.services) == set(told["services"])
-    assert read.quorum == ({"galera", "rabbitmq", "ovn-central"} if node == "ctl1" else set())
-    if node == "ctl1":
-        check = {"address": "10.77.0.11", "port": 9200, "path": "/"}
-        assert read.probes["galera"]["check"] == check
-
-
-@pytest.mark.parametrize("told", [{}, {"units": []}, {"units": {"a": {}}}, {"units": 1}])
-def test_what_is_no_share_is_refused(told: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="not as in pillar"):
-        watched.share_of({"probes": {}, **told})
 
 
 def test_what_is_stopped_by_a_signal_hangs_at_once() -> None:
