@@ -6,6 +6,7 @@ answers, :func:`show` asks systemctl instead, which costs a process each time.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,10 @@ GETTING = "org.freedesktop.DBus.Properties"
 #: Seconds for the handshake with the bus, which is local; and for systemctl.
 HANDSHAKE = 1.0
 TIMEOUT = 5.0
+
+#: Questions that wait for their answers: dbus-daemon refuses more than 128 of one asker
+#: (``max_replies_per_connection`` in its system.conf), and a busy systemd answers none for a while.
+AT_ONCE = 100
 
 Told = Callable[[Unit], None]
 #: Called with the body of an answer, or None when it was an error.
@@ -58,6 +63,7 @@ class Systemd:
         self._paths: dict[str, str] = {}  # object path -> unit
         self._missing: dict[str, int] = {}  # unit -> answers that are still to come
         self._answers: dict[int, Then] = {}
+        self._questions: deque[tuple[Any, Then]] = deque()  # not sent yet
         self._owner = ""
         try:
             self._link = open_dbus_connection(address, auth_timeout=HANDSHAKE)
@@ -69,9 +75,9 @@ class Systemd:
             self._manager("Subscribe", lambda answer: None)
             for name in self._names:
                 self._find(name)
-        except OSError as exc:
+        except Gone:
             self.close()
-            raise Gone(f"the system bus hung up: {exc}") from exc
+            raise
 
     def fileno(self) -> int:
         return int(self._link.sock.fileno())
@@ -94,11 +100,11 @@ class Systemd:
             self._take(message)
 
     def look_again(self) -> None:
-        """Ask for the state of all units in one call: signals may be lost, units appear."""
-        try:
-            self._manager("ListUnitsByNames", self._compare, list(self._names), signature="as")
-        except OSError as exc:
-            raise Gone(f"the system bus hung up: {exc}") from exc
+        """Ask for the state of all units in one call: signals may be lost, units appear.
+
+        :raises Gone: when the bus closed the connection.
+        """
+        self._manager("ListUnitsByNames", self._compare, list(self._names), signature="as")
 
     # -- out ---------------------------------------------------------------------------------
 
@@ -114,10 +120,20 @@ class Systemd:
     ) -> None:
         address = jeepney.DBusAddress(path, bus_name=peer, interface=interface)
         text = "s" * len(words) if signature is None else signature
-        message = jeepney.new_method_call(address, method, text or None, words)
-        serial = next(self._link.outgoing_serial)
-        self._answers[serial] = then
-        self._link.send(message, serial=serial)
+        self._questions.append(
+            (jeepney.new_method_call(address, method, text or None, words), then)
+        )
+        self._send()
+
+    def _send(self) -> None:
+        while self._questions and len(self._answers) < AT_ONCE:
+            message, then = self._questions.popleft()
+            serial = next(self._link.outgoing_serial)
+            self._answers[serial] = then
+            try:
+                self._link.send(message, serial=serial)
+            except OSError as exc:
+                raise Gone(f"the system bus hung up: {exc}") from exc
 
     def _manager(
         self,
@@ -156,8 +172,8 @@ class Systemd:
             self._missing[name] = max(0, self._missing.get(name, 0) - 1)
             if answer is not None:  # not every kind of unit has every property
                 self._said[name][word] = answer[0][1]
-            if not self._missing[name]:
-                self._told(name)
+            if not self._missing[name] and "ActiveState" in self._said[name]:
+                self._told(name)  # else it could not be asked: the next look asks again
 
         self._call(SYSTEMD, path, GETTING, "Get", then, interface, word)
 
@@ -172,6 +188,7 @@ class Systemd:
                 _raise_if_gone(str(fields.get(jeepney.HeaderFields.error_name, "")))
             if then is not None:
                 then(None if kind is jeepney.MessageType.error else message.body)
+            self._send()
         elif kind is jeepney.MessageType.signal:
             self._signal(fields, message.body)
 

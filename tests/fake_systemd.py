@@ -20,6 +20,9 @@ from jeepney import (  # type: ignore[import-untyped,unused-ignore]
 )
 
 OWNER = ":1.0"
+BUS = "org.freedesktop.DBus"
+#: dbus-daemon's ``max_replies_per_connection``.
+MOST = 128
 UNIT = "org.freedesktop.systemd1.Unit"
 SERVICE = "org.freedesktop.systemd1.Service"
 TYPES = {"Job": "(uo)", "ActiveEnterTimestampMonotonic": "t", "NRestarts": "u", "MainPID": "u"}
@@ -52,6 +55,9 @@ class FakeBus:
         self.rules: list[str] = []
         self.called: list[str] = []
         self.absent = False  # systemd is not on the bus
+        self.refused = 0
+        self.held: list[Any] | None = None  # questions to a systemd that is busy
+        self._guard = threading.Lock()
         self._serials = itertools.count(1)
         self._link: socket.socket | None = None
         self._server = socket.socket(socket.AF_UNIX)
@@ -90,11 +96,20 @@ class FakeBus:
         message.header.fields[HeaderFields.sender] = sender
         self._send(message)
 
+    def be_busy(self) -> None:
+        """systemd says nothing of its units, until :meth:`be_idle`."""
+        self.held = []
+
+    def be_idle(self) -> None:
+        with self._guard:
+            held, self.held = self.held or [], None
+            for message in held:
+                self._answer(message)
+
     def begin_anew(self) -> None:
         """systemd executes itself anew: another owner of its name."""
         body = ("org.freedesktop.systemd1", OWNER, "")
-        dbus = "org.freedesktop.DBus"
-        self.emit("/org/freedesktop/DBus", dbus, "NameOwnerChanged", "sss", body, dbus)
+        self.emit("/org/freedesktop/DBus", BUS, "NameOwnerChanged", "sss", body, BUS)
 
     def hang_up(self) -> None:
         if self._link is not None:
@@ -136,12 +151,22 @@ class FakeBus:
         while True:
             message = parser.get_next_message()
             if message is not None:
-                self._answer(message)
+                with self._guard:
+                    self._take(message)
                 continue
             chunk = link.recv(65536)
             if not chunk:
                 return
             parser.add_data(chunk)
+
+    def _take(self, message: Any) -> None:
+        if self.held is None or message.header.fields.get(HeaderFields.member) != "Get":
+            self._answer(message)
+        elif len(self.held) < MOST:
+            self.held.append(message)
+        else:
+            self.refused += 1
+            self._send(new_error(message, f"{BUS}.Error.LimitsExceeded"))
 
     def _answer(self, message: Any) -> None:
         if message.header.message_type is not MessageType.method_call:
@@ -149,13 +174,13 @@ class FakeBus:
         method = message.header.fields[HeaderFields.member]
         peer = message.header.fields.get(HeaderFields.destination)
         self.called.append(method)
-        if self.absent and (peer != "org.freedesktop.DBus" or method == "GetNameOwner"):
-            self._send(new_error(message, "org.freedesktop.DBus.Error.NameHasNoOwner"))
+        if self.absent and (peer != BUS or method == "GetNameOwner"):
+            self._send(new_error(message, f"{BUS}.Error.NameHasNoOwner"))
             return
         try:
             types, body = getattr(self, f"_do_{method}")(message)
         except KeyError:
-            self._send(new_error(message, "org.freedesktop.DBus.Error.UnknownProperty"))
+            self._send(new_error(message, f"{BUS}.Error.UnknownProperty"))
             return
         self._send(new_method_return(message, types, body))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import saltern_systemd
-from fake_systemd import FakeBus
+from fake_systemd import MOST, FakeBus
 from saltern.reactor.watched import Unit
 from saltern_systemd import Gone, Systemd
 
@@ -37,6 +37,14 @@ class Listener:
         deadline = time.monotonic() + patience
         while not reached():
             assert self.ready.select(deadline - time.monotonic()), "nothing came"
+            self.link.read()
+
+    def until_asked(self, reached: Callable[[], object]) -> None:
+        """For what shows on the other side: nothing may come back when it is so."""
+        deadline = time.monotonic() + 5
+        while not reached():
+            assert time.monotonic() < deadline, "it was not asked"
+            self.ready.select(0.01)
             self.link.read()
 
     def last(self, name: str) -> Unit | None:
@@ -103,6 +111,38 @@ def test_a_unit_without_a_property_is_told_all_the_same(bus: FakeBus) -> None:
     del bus.units["keystone.service"]["NRestarts"]
     listener = Listener(bus, "keystone")
     listener.until(listener.is_("keystone", up=True, restarts=0))
+
+
+def crowd(bus: FakeBus) -> Listener:
+    """Who listens to more units of a busy systemd than the bus lets anybody ask about at once."""
+    names = [f"unit{number}" for number in range(30)]
+    for name in names:
+        bus.add(name)
+    bus.be_busy()
+    listener = Listener(bus, *names)
+    listener.until_asked(lambda: bus.held and len(bus.held) >= min(saltern_systemd.AT_ONCE, MOST))
+    return listener
+
+
+def test_a_busy_systemd_is_not_asked_more_than_the_bus_takes(bus: FakeBus) -> None:
+    listener = crowd(bus)
+    bus.be_idle()
+    listener.until(lambda: len(listener.heard) == 30)
+    assert all(unit.up for unit in listener.heard)
+    assert bus.refused == 0
+
+
+def test_what_could_not_be_asked_is_asked_again_and_not_guessed(
+    bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saltern_systemd, "AT_ONCE", 1000)
+    listener = crowd(bus)
+    listener.until_asked(lambda: bus.refused == 30 * 10 - MOST)
+    bus.be_idle()
+    listener.until(lambda: len(listener.heard) == MOST // 10 + 1)
+    listener.link.look_again()
+    listener.until(lambda: len({unit.name for unit in listener.heard}) == 30)
+    assert all(unit.up for unit in listener.heard)
 
 
 @pytest.mark.parametrize("end", ["begin_anew", "hang_up"])
