@@ -55,6 +55,8 @@ class Watch:
         beats: Mapping[str, float],
         now: float,
         unproven: Collection[str] = (),
+        *,
+        busy: bool = False,
     ) -> list[Finding]:
         """What is known now and was not before.
 
@@ -62,6 +64,7 @@ class Watch:
         :param beats: node -> when it was last heard of, by ``time.monotonic()`` of this machine.
         :param now: by the same clock.
         :param unproven: of those expected, who has never named its outbox.
+        :param busy: somebody works on the cloud.
         """
         if nameless := [n for n in unproven if now >= self._prove_at.get(n, now)]:
             self._prove_at.update(dict.fromkeys(nameless, now + PROVE_AGAIN))
@@ -69,7 +72,7 @@ class Watch:
         found, question = self._presence.look(cloud, expected, beats, now)
         for asked in [asked for asked in self._asked if asked[1].done() and asked[2].done()]:
             self._asked.remove(asked)
-            found += self._settle(*asked, now)
+            found += self._settle(*asked, now, busy)
         if question:
             where = {node: cloud.address(node) for node in question.suspects}
             self._asked.append(
@@ -99,6 +102,7 @@ class Watch:
         answered: Future[frozenset[str]],
         reached: Future[dict[str, set[str]]],
         now: float,
+        busy: bool,
     ) -> list[Finding]:
         broken = answered.exception() or reached.exception()
         if broken:  # ours, and no evidence against anybody
@@ -106,7 +110,7 @@ class Watch:
             self._presence.ask_again(question, now)
             return []
         evidence = Evidence(answered.result(), reached.result())
-        return self._presence.settle(question, evidence, now)
+        return self._presence.settle(question, evidence, now, busy)
 
     def _ping(self, nodes: Collection[str]) -> frozenset[str]:
         """Which of ``nodes`` answer; what they name is kept."""

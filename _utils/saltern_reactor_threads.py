@@ -233,7 +233,9 @@ class Listener:
             beats = {node: beat.clock for node, beat in self._journal.beats().items()}
             expected = self._world.joined() & set(cloud.nodes)
             unproven = expected - self._journal.proven().keys()
-            self._reports.put(self._watch.turn(cloud, expected, beats, now, unproven))
+            busy = bool(self._world.busy(cloud))
+            found = self._watch.turn(cloud, expected, beats, now, unproven, busy=busy)
+            self._reports.put(found)
             self._world.present(self._watch.answering(now))
         return LISTEN_EVERY
 

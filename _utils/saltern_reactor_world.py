@@ -103,6 +103,10 @@ class World:
         """The lock that every operation on ``cloud`` takes."""
         return self._home / f"{cloud.name}.lock"
 
+    def busy(self, cloud: Cloud) -> str:
+        """Who works on ``cloud`` alone, a deploy or a join; empty when nobody does."""
+        return lock.holder(self.lock_path(cloud))
+
     def joined(self) -> frozenset[str]:
         """Nodes that a deploy or a join has finished."""
         try:
@@ -148,7 +152,7 @@ class World:
             answering=self.answering(),
             services={node: found for node, found in services.items() if found},
             joined=self.joined(),
-            busy=lock.holder(self.lock_path(cloud)),
+            busy=self.busy(cloud),
         )
 
     def answering(self) -> dict[str, bool]:
@@ -161,7 +165,7 @@ class World:
     def outline(self, cloud: Cloud) -> tuple[Any, ...]:
         """Differs from the last one when something has changed that decisions may wait for."""
         there = frozenset(node for node, is_there in self.answering().items() if is_there)
-        return self._keys.ids(), there, self.joined(), lock.holder(self.lock_path(cloud))
+        return self._keys.ids(), there, self.joined(), self.busy(cloud)
 
 
 def _status(said: str, reason: str, at: float) -> Status:

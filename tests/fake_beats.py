@@ -28,6 +28,7 @@ class World:
         self.mute: set[str] = set()  # the minion answers, its engine does not beat
         self.unreachable: set[str] = set()  # for the master
         self.deaf: set[str] = set()  # as a neighbour it has no time
+        self.busy = False  # a deploy is under way
         self.questions: list[tuple[float, Question]] = []
         self.open: list[tuple[float, Question]] = []
         self.found: list[tuple[float, Finding]] = []
@@ -58,7 +59,7 @@ class World:
             told, question = self.known.look(self.cloud, self.expected, self.beats, self.now)
             for due, asked in [entry for entry in self.open if entry[0] <= self.now]:
                 self.open.remove((due, asked))
-                told += self.known.settle(asked, self.evidence(asked), self.now)
+                told += self.known.settle(asked, self.evidence(asked), self.now, self.busy)
             self.found += [(self.now, finding) for finding in told]
             if question:
                 self.questions.append((self.now, question))

@@ -55,9 +55,9 @@ def _told(node: str, after: float) -> list[float]:
 
 
 def _helped(node: str, number: int) -> list[tuple[str, str]]:
-    """What was done to services of ``node`` after event ``number``."""
+    """What was done to services of ``node`` after event ``number``, but looking at them."""
     done = reactor.actions(reactor.acted_since(number))
-    return [(fault, operation) for fault, operation in done if f" on {node}" in fault]
+    return [one for one in done if f" on {node}" in one[0] and one[1] != "look"]
 
 
 def _gaps(seen: watch.Watch, start: float, end: float) -> dict[str, float]:

@@ -25,6 +25,7 @@ class Site:
         self.cloud = cloud
         self.off: set[str] = set()
         self.frozen: set[str] = set()
+        self.busy = False  # a deploy is under way
         self.reached: Any = None  # what neighbours say instead of the truth
         self.fleet = FakeFleet(healing__outbox=self.outbox, neighbours__reach=self.reach)
         self.named: dict[str, str] = {}  # what nodes said of their outboxes
@@ -46,7 +47,9 @@ class Site:
             self.now += 1
             here = set(self.cloud.nodes) - self.off - self.frozen
             self.beats.update(dict.fromkeys(here, self.now))
-            found += self.watch.turn(self.cloud, self.cloud.nodes, self.beats, self.now)
+            found += self.watch.turn(
+                self.cloud, self.cloud.nodes, self.beats, self.now, busy=self.busy
+            )
             for _, pinged, reached in self.watch._asked:
                 pinged.exception(PATIENCE), reached.exception(PATIENCE)
         return [(tag, node, body.get("verdict", "")) for tag, node, body in found]
@@ -70,6 +73,14 @@ def test_gone_silent_and_back(site: Site) -> None:
     site.off.clear()
     site.frozen.clear()
     assert sorted(site.run(3)) == [(BACK, "cmp1", ""), (BACK, "ctl1", "")]
+
+
+def test_a_minion_that_a_deploy_restarts_is_no_news(site: Site) -> None:
+    site.busy = True
+    site.frozen.add("ctl1")
+    assert site.run(60) == []
+    site.busy = False
+    assert site.run(40) == [(GONE, "ctl1", "silent")]
 
 
 def test_all_that_fell_silent_together_are_two_calls(site: Site) -> None:

@@ -247,6 +247,29 @@ def test_who_falls_silent_is_known_to_the_decisions(bench: Bench) -> None:
     assert bench.world.answering() == dict.fromkeys(NODES, True)
 
 
+def test_who_works_on_the_cloud_is_known_to_presence(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = Listener(
+        bench.journal,
+        bench.rulebook,  # type: ignore[arg-type]
+        bench.world,
+        FakeFleet(),
+        reports(bench, []),
+    )
+    told: list[bool] = []
+
+    def turn(*_: Any, busy: bool) -> list[Any]:
+        told.append(busy)
+        return []
+
+    monkeypatch.setattr(listener._watch, "turn", turn)
+    listener.tick()
+    monkeypatch.setattr(lock, "holder", lambda path: "orch.deploy")
+    listener.tick()
+    assert told == [False, True]
+
+
 # -- the canary --------------------------------------------------------------------------------
 
 

@@ -106,8 +106,14 @@ class Presence:
             self._nodes[name].asking = True
         return found, Question(tuple(due), helpers)
 
-    def settle(self, question: Question, evidence: Evidence, now: float) -> list[Finding]:
-        """Judge the suspects of ``question``; those that beat meanwhile need no judgement."""
+    def settle(
+        self, question: Question, evidence: Evidence, now: float, busy: bool = False
+    ) -> list[Finding]:
+        """Judge the suspects of ``question``; those that beat meanwhile need no judgement.
+
+        :param busy: somebody works on the cloud: a deploy restarts minions, and sees itself when
+            one stays away. Whose machine is reached is judged afterwards.
+        """
         found: list[Finding] = []
         asked = [
             (name, node)
@@ -120,14 +126,14 @@ class Presence:
             node.unanswered = name not in evidence.answered
             if not node.unanswered:
                 found += self._sign(name, node, "mute")
-        found += self._doubt(now)
+        found += () if busy else self._doubt(now)
         for name, node in asked:
             if not node.unanswered or self.cut:
                 continue
             if self._share(self._late(now)) >= SICK:
                 node.ask_at = now  # who else is late has to be asked first
             else:
-                found += self._judge(name, node, evidence, now)
+                found += self._judge(name, node, evidence, now, busy)
         return found
 
     def ask_again(self, question: Question, now: float) -> None:
@@ -183,7 +189,9 @@ class Presence:
     def _is_due(self, node: _Node, now: float) -> bool:
         return not node.asking and now - node.heard > SILENT and now >= node.ask_at
 
-    def _judge(self, name: str, node: _Node, evidence: Evidence, now: float) -> Iterator[Finding]:
+    def _judge(
+        self, name: str, node: _Node, evidence: Evidence, now: float, busy: bool
+    ) -> Iterator[Finding]:
         witnesses = sorted(witness for witness in evidence.reached if witness != name)
         reaching = [witness for witness in witnesses if name in evidence.reached[witness]]
         quiet = f"no beat for {now - node.heard:.0f} s and no answer"
@@ -200,7 +208,7 @@ class Presence:
             verdict, why = "silent", f"{quiet}; no neighbour could be asked"
         node.rounds, node.signs = 0, 0
         # What is gone stays so until it is heard: a booting machine is reachable for a while.
-        if node.state != verdict and node.state != "gone":
+        if node.state not in (verdict, "gone") and not (busy and verdict == "silent"):
             node.state = verdict
             yield GONE, name, {"reason": why, "verdict": verdict}
 

@@ -45,6 +45,25 @@ def test_a_node_whose_agent_is_dead_is_silent_but_not_gone(world: World) -> None
     assert "can reach it" in found[0][2]["reason"]
 
 
+def test_minions_that_a_deploy_restarts_are_nobodys_alarm(world: World) -> None:
+    world.busy = True
+    world.frozen.add("ctl3")
+    assert world.run(60) == []
+    world.off.add("cmp1")
+    assert verdicts(world.run(60)) == [(GONE, "cmp1", "gone")], "no deploy cuts the power"
+    world.busy = False
+    found = verdicts(world.run(presence.RECHECK + 10))
+    assert found == [(GONE, "ctl3", "silent")], "it stayed away"
+
+
+def test_a_master_that_hears_nobody_during_a_deploy_is_told_afterwards(world: World) -> None:
+    world.busy = True
+    world.frozen |= set(world.cloud.nodes)
+    assert world.run(60) == []
+    world.busy = False
+    assert verdicts(world.run(presence.RECHECK + 10)) == [(GONE, "", "cut off")]
+
+
 def test_a_silent_node_that_loses_power_becomes_gone(world: World) -> None:
     world.frozen.add("ctl3")
     world.run(30)
