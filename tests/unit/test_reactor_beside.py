@@ -233,14 +233,18 @@ def test_what_the_reactor_took_out_stays_out(bench: Bench) -> None:
     assert threads._out(past.now()) == set()
 
 
-def test_who_falls_silent_is_known_to_the_decisions(bench: Bench) -> None:
-    listener = Listener(
+def listening(bench: Bench) -> Listener:
+    return Listener(
         bench.journal,
         bench.rulebook,  # type: ignore[arg-type]
         bench.world,
         FakeFleet(),
         reports(bench, []),
     )
+
+
+def test_who_falls_silent_is_known_to_the_decisions(bench: Bench) -> None:
+    listener = listening(bench)
     now = time.monotonic()
     bench.journal.beat({node: Beat(time.time(), now, {}) for node in NODES})
     assert listener.tick() == 0.5
@@ -250,13 +254,7 @@ def test_who_falls_silent_is_known_to_the_decisions(bench: Bench) -> None:
 def test_who_works_on_the_cloud_is_known_to_presence(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listener = Listener(
-        bench.journal,
-        bench.rulebook,  # type: ignore[arg-type]
-        bench.world,
-        FakeFleet(),
-        reports(bench, []),
-    )
+    listener = listening(bench)
     told: list[bool] = []
 
     def turn(*_: Any, busy: bool) -> list[Any]:
