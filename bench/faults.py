@@ -33,6 +33,7 @@ WHAT = {
     "F08": ("F08 master cut off: somebody is told", ""),
     "F11": ("F11 haproxy killed on the holder: longest gap", "4.6 s (script check every 1 s)"),
     "F23": ("F23 memcached restart: until tokens are as fast as before", "19 s"),
+    "F23-calm": ("the same without a restart", ""),
     "F26": ("F26 node loses its power in its join: enabled after power", "rerun by hand"),
     "F27": ("F27 keys accepted at once: times as long as one", "SUSE: one key every 15 s"),
     "F29": ("F29 a service gone from two of three: told, nothing begun", ""),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from labkit import apis, commands, nodes
+from labkit import apis, commands, nodes, reactor
 from labkit.model import Change, Edit
 
 from lab import podman
@@ -21,6 +21,7 @@ from lab.paths import MODEL
 UP = 2400  # seconds, for a machine that has to build the image first
 DEPLOY = 900
 ANSWERS = 90
+QUIET = 300  # until nothing waits to be tried again, after five faults in a row
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +60,16 @@ def deployed(members: list[str], request: pytest.FixtureRequest) -> None:
     if nodes.ill(answers, members):
         outcome = request.getfixturevalue("deployment")
         assert not outcome.code, f"orch.deploy: {outcome.failed or outcome.done.tail()}"
+    nodes.wait_healthy(members)
+
+
+@pytest.fixture
+def quiet(deployed: None, members: list[str]) -> Iterator[None]:
+    """Each fault comes upon a cloud that is well and at rest, and leaves one that is well."""
+    commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
+    nodes.wait_healthy(members)
+    reactor.wait_quiet(QUIET)
+    yield
     nodes.wait_healthy(members)
 
 

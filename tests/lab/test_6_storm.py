@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 
 import pytest
 import saltern_watchdog
-from labkit import commands, faults, nodes, reactor, storm
+from labkit import commands, faults, reactor, storm
 
 from lab import podman
 
-pytestmark = [pytest.mark.lab, pytest.mark.faults]
+pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("quiet")]
 
 CONTROLLERS = ("ctl2", "ctl1", "ctl3")
 #: Events on the master's bus, and reports that each controller sends by its minion besides:
@@ -20,15 +19,6 @@ CONTROLLERS = ("ctl2", "ctl1", "ctl3")
 BURST, EACH = 12_000, 1000
 PATIENCE = 240  # seconds until all of a storm must be acknowledged
 HEALED = 60
-
-
-@pytest.fixture(autouse=True)
-def quiet(deployed: None, members: list[str]) -> Iterator[None]:
-    """A storm comes upon a cloud that is well, and leaves one."""
-    nodes.wait_healthy(members)
-    reactor.wait_quiet()
-    yield
-    nodes.wait_healthy(members)
 
 
 def test_f04_a_reactor_that_is_killed_loses_nothing() -> None:

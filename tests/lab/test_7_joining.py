@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Iterator
 
 import pytest
 from labkit import commands, faults, newcomers, nodes, reactor
@@ -16,7 +15,7 @@ from labkit.model import Edit
 
 from lab import podman
 
-pytestmark = [pytest.mark.lab, pytest.mark.faults]
+pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("quiet")]
 
 HEARD = 60  # seconds until the reactor must know
 JOINED = 300  # seconds for a join on a machine that has other work
@@ -29,15 +28,6 @@ CROWDED = 1.5  # times as long as one for ten at once
 alone: list[float] = []
 #: From power to enabled, of each that had died while it joined.
 finished: list[float] = []
-
-
-@pytest.fixture(autouse=True)
-def quiet(deployed: None, members: list[str]) -> Iterator[None]:
-    """Each join finds a cloud that is well, and leaves one."""
-    nodes.wait_healthy(members)
-    reactor.wait_quiet(120)
-    yield
-    nodes.wait_healthy(members)
 
 
 def joins(number: int) -> list[tuple[str, bool]]:

@@ -82,22 +82,31 @@ def masked(node: str, unit: str) -> Iterator[None]:
         podman.inside(node, "systemctl", "start", unit)
 
 
+def holds(node: str, address: str) -> bool:
+    """Whether ``node`` has ``address``."""
+    return f" {address}/" in podman.inside(node, "ip", "-oneline", "-4", "address")
+
+
+def holder(nodes: Sequence[str], address: str) -> str:
+    """The one of ``nodes`` that has a virtual address."""
+    for node in nodes:
+        if holds(node, address):
+            return node
+    raise AssertionError(f"nobody has {address}")
+
+
 def give_vips(node: str, endpoints: Sequence[str], address: str) -> None:
     """Have ``node`` hold the virtual addresses, of which ``address`` is one.
 
     Who holds them keeps them, so without this a cut of ``node`` may be of a machine that is idle.
     """
-
-    def holds(machine: str) -> bool:
-        return f" {address}/" in podman.inside(machine, "ip", "-oneline", "-4", "address")
-
-    if not holds(node):
+    if not holds(node, address):
         with ExitStack() as stack:
             for other in endpoints:
                 if other != node:
                     stack.enter_context(stopped(other, "keepalived"))
-            commands.wait_for(f"{node} to hold {address}", lambda: holds(node), HANDOVER)
-    assert holds(node), f"{node} does not keep {address}"
+            commands.wait_for(f"{node} to hold {address}", lambda: holds(node, address), HANDOVER)
+    assert holds(node, address), f"{node} does not keep {address}"
 
 
 def cut_power(node: str) -> None:
