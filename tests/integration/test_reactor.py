@@ -6,14 +6,18 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
+import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import salt.client
 import salt.utils.event
 import yaml
 from integration.conftest import NODES, PATIENCE, Site
@@ -69,7 +73,23 @@ class Cockpit:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.opts = site.master.config
-        self.journal = Journal(path_of(self.opts["cachedir"]))
+        self.path = path_of(self.opts["cachedir"])
+        self.journal = Journal(self.path)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The master does not run inside; its journal may be another one afterwards."""
+        self.journal.close()
+        with self.site.master.stopped():
+            yield
+        self.journal = Journal(self.path)
+        self.await_(self.connected, PATIENCE)
+
+    def connected(self) -> bool:
+        """Every node answers: a job for one that is still on its way back would be lost."""
+        with salt.client.LocalClient(self.opts["conf_file"]) as client:
+            said = client.cmd(list(NODES), "test.ping", tgt_type="list", timeout=5)
+        return all(said.get(node) is True for node in NODES)
 
     def fire(self, tag: str, data: dict[str, Any]) -> None:
         with salt.utils.event.get_master_event(
@@ -79,6 +99,7 @@ class Cockpit:
 
     def effects(self, node: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.site.call(node, "healing.effects")
+        assert isinstance(found, list), found
         return found
 
     def await_(self, what: Callable[[], Any], seconds: float = 40) -> Any:
@@ -215,6 +236,43 @@ def test_what_is_killed_loses_nothing_and_repeats_nothing(cockpit: Cockpit) -> N
     for node in NODES:
         done = Counter(effect["service"] for effect in cockpit.effects(node))
         assert done == Counter(SERVICES[node])
+
+
+def test_a_journal_that_is_put_back_goes_on_from_there(
+    cockpit: Cockpit, tmp_path: pathlib.Path
+) -> None:
+    """By docs/howto/recover.md. What a node was told is written down does not come again."""
+    copy = tmp_path / "journal.db"
+
+    def report(number: int) -> str:
+        service = SERVICES["ctl1"][number]
+        body = {"service": service, "status": "down", "epoch": "ab12", "number": number}
+        cockpit.fire("saltern/node/ctl1/service", sent("ctl1", body))
+        cockpit.await_(lambda: service in done())
+        cockpit.await_(cockpit.settled)
+        return service
+
+    def done() -> Counter[str]:
+        return Counter(effect["service"] for effect in cockpit.effects("ctl1"))
+
+    before = [report(1)]
+    with sqlite3.connect(cockpit.path) as reader:
+        reader.execute(f"VACUUM INTO '{copy}'")
+    reader.close()
+    before.append(report(2))
+    began = time.time()
+    with cockpit.stopped():
+        for rest in ("-wal", "-shm"):
+            cockpit.path.with_name(cockpit.path.name + rest).unlink(missing_ok=True)
+        shutil.copy(copy, cockpit.path)
+    cockpit.await_(lambda: cockpit.alive(began), PATIENCE)
+    cockpit.await_(cockpit.settled)
+    assert done() == Counter(before), "it was done again"
+    after = report(3)
+    said = {"bad": {}, "epoch": "ab12", "number": 3, "oldest": 3}
+    cockpit.fire("saltern/node/ctl1/beat", sent("ctl1", said))
+    cockpit.await_(lambda: cockpit.journal.seen("ctl1", "ab12") == 3)
+    assert done() == Counter([*before, after])
 
 
 def test_something_critical_passes_a_storm(cockpit: Cockpit) -> None:
