@@ -74,7 +74,7 @@ class Nodes:
         service = kwargs["service"]
         before = self._state(node, service)["status"]
         did = self.did if before == "down" else "nothing"
-        if did == "restarted" and self.cured_by == "healing.restart":
+        if did in ("restarted", "waited") and self.cured_by == "healing.restart":
             self.down.discard((node, service))
         after = self._state(node, service)
         if did == "refused":

@@ -193,13 +193,12 @@ ALL_SICK = "too much is sick"
 
 def test_f29_two_thirds_of_a_role_are_not_restarted() -> None:
     def once(service: str, unit: str, first: str, second: str) -> float:
-        # The scan finds out that the last one is over: every two minutes.
         commands.wait_for("its end", lambda: phases(before, ALL_SICK)[-1:] != ["attention"], 300)
         reactor.wait_quiet(QUIET)
         number, told = reactor.last_event(), len(reactor.messages())
-        began = time.monotonic()
         # Masked: had one been healed before the other is stopped, there would never be two.
         with nodes.masked(first, unit), nodes.masked(second, unit):
+            began = time.monotonic()
             commands.wait_for("a message", lambda: phases(told, ALL_SICK), ONE_ALERT)
             seconds = time.monotonic() - began
             time.sleep(10)  # the time in which more must not happen

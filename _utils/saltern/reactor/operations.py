@@ -103,12 +103,13 @@ def _restarted(context: Context, node: str, service: str) -> Outcome:
         return Outcome(False, f"{node} refused: {said['after']['reason']}", said)
     after = said["after"]
     well = after["status"] != health.DOWN
-    how = f"{service} on {node} {_acted(said['did'])}: {_status(after)}"
+    how = f"{service} on {node} {_acted(said['did'], well)}: {_status(after)}"
     return Outcome(well, how, said)
 
 
-def _acted(did: str) -> str:
-    return {"nothing": "was left alone", "waited": "came back by itself"}.get(did, did)
+def _acted(did: str, well: bool) -> str:
+    waited = "came back by itself" if well else "did not come back by itself"
+    return {"nothing": "was left alone", "waited": waited}.get(did, did)
 
 
 def _status(state: Mapping[str, Any]) -> str:

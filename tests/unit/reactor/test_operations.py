@@ -68,6 +68,15 @@ def test_a_service_that_is_well_is_left_alone(nodes: Nodes) -> None:
     assert nodes.fleet.functions() == ["healing.restart"], "nobody balances it"
 
 
+@pytest.mark.parametrize(
+    ("cured_by", "said"),
+    [("healing.restart", "came back by itself: ok"), ("nothing", "did not come back by itself: ")],
+)
+def test_what_was_only_waited_for_is_said(nodes: Nodes, cured_by: str, said: str) -> None:
+    nodes.down, nodes.did, nodes.cured_by = {("ctl1", "keystone")}, "waited", cured_by
+    assert f"keystone on ctl1 {said}" in nodes.do("restart", "ctl1", "keystone").detail
+
+
 def test_a_restart_that_does_not_help_is_no_success_and_nothing_is_admitted(nodes: Nodes) -> None:
     nodes.down, nodes.cured_by = {("ctl1", "keystone")}, "nothing"
     outcome = nodes.do("restart", "ctl1", "keystone")
