@@ -74,8 +74,8 @@ def stopped(node: str, *names: str) -> Iterator[None]:
 @contextmanager
 def masked(node: str, unit: str) -> Iterator[None]:
     """``unit`` of ``node`` is stopped, and nobody can start it."""
-    podman.inside(node, "systemctl", "mask", "--runtime", "--now", unit)
     try:
+        podman.inside(node, "systemctl", "mask", "--runtime", "--now", unit)
         yield
     finally:
         podman.inside(node, "systemctl", "unmask", "--runtime", unit)
