@@ -64,8 +64,8 @@ def wait_healthy(expected: Sequence[str], seconds: float = CLOUD_SETTLES) -> Non
 @contextmanager
 def stopped(node: str, *names: str) -> Iterator[None]:
     """The units ``names`` of ``node`` are stopped inside, and started again after."""
-    podman.inside(node, "systemctl", "stop", *names)
     try:
+        podman.inside(node, "systemctl", "stop", *names)
         yield
     finally:
         podman.inside(node, "systemctl", "start", *names)
