@@ -1,4 +1,4 @@
-"""What is done about a report: the ladder, copies, relapses, new nodes."""
+"""What is done about a report: the ladder, copies, relapses."""
 
 from __future__ import annotations
 
@@ -305,62 +305,7 @@ def test_a_trouble_of_the_whole_cloud_is_a_humans(reactor: FakeDecider) -> None:
     assert reactor.ask(reactor.report("node-gone", "", BACK)).resolves
 
 
-# -- new nodes --------------------------------------------------------------------------------
-
-
-def newcomer(reactor: FakeDecider) -> FakeDecider:
-    reactor.know(joined=frozenset(reactor.cloud.nodes) - {"cmp2"})
-    return reactor
-
-
-def test_ten_copies_of_a_key_are_one_join(reactor: FakeDecider) -> None:
-    newcomer(reactor)
-    made = [reactor.ask(reactor.report("node-new", "cmp2")) for _ in range(10)]
-    assert [d.verdict for d in made] == ["act"] + ["ignore"] * 9
-    assert made[0].operation == "join" and made[0].fault == Fault("cmp2", "new")
-    assert reactor.ask(reactor.report("node-new", "cmp2", "saltern/scan/new")).verdict == "ignore"
-
-
-def test_ten_copies_of_a_key_that_waits_are_one_join_too(reactor: FakeDecider) -> None:
-    newcomer(reactor).silence("cmp2")
-    reports = [reactor.report("node-new", "cmp2") for _ in range(10)]
-    made = [reactor.ask(report) for report in reports]
-    assert [d.verdict for d in made] == ["wait"] + ["ignore"] * 9
-    assert made[0].again_at is None and made[0].reasons[0] == "cmp2 does not answer yet"
-    reactor.know(answering={**reactor.observed.answering, "cmp2": True})
-    reactor.now += 400
-    assert [reactor.ask(report).verdict for report in reports] == ["act"] + ["ignore"] * 9
-
-
-def test_who_is_not_ours_or_not_ready_is_not_joined(reactor: FakeDecider) -> None:
-    accepted = reactor.observed.accepted
-    made = reactor.ask(reactor.report("node-new", "cmp2"))
-    assert (made.verdict, made.reasons[0]) == ("ignore", "cmp2 has joined already")
-    newcomer(reactor)
-    reactor.know(accepted=accepted - {"cmp2"})
-    made = reactor.ask(reactor.report("node-new", "cmp2"))
-    assert (made.verdict, made.reasons[0]) == ("ignore", "the key of cmp2 is not accepted")
-    reactor.know(accepted=accepted | {"stranger"})
-    made = reactor.ask(reactor.report("node-new", "stranger"))
-    assert (made.verdict, made.again_at) == ("wait", None)
-    assert "the model does not name it: add it to pillar/cloud.yaml" in made.reasons[0]
-    assert reactor.ask(reactor.report("node-new", "stranger", act="delete")).resolves
-
-
-def test_nobody_joins_a_cloud_that_is_not_deployed(reactor: FakeDecider) -> None:
-    reactor.know(joined=frozenset())
-    made = reactor.ask(reactor.report("node-new", "ctl1"))
-    assert made.verdict == "wait" and "not deployed yet" in made.reasons[0]
-
-
-def test_a_join_that_fails_is_a_humans(reactor: FakeDecider) -> None:
-    newcomer(reactor)
-    reactor.ask(reactor.report("node-new", "cmp2"))
-    reactor.now += 60
-    again = reactor.end(ok=False)
-    assert again
-    made = reactor.ask(again)
-    assert (made.verdict, made.reasons[0]) == ("human", "all of join has been tried")
+# -- nodes that started ------------------------------------------------------------------------
 
 
 def test_a_node_that_started_is_looked_at_every_time(reactor: FakeDecider) -> None:
