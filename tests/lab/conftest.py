@@ -21,7 +21,6 @@ from lab.paths import MODEL
 UP = 2400  # seconds, for a machine that has to build the image first
 DEPLOY = 900
 ANSWERS = 90
-QUIET = 300  # until nothing waits to be tried again, after five faults in a row
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +67,7 @@ def quiet(deployed: None, members: list[str]) -> Iterator[None]:
     """Each fault comes upon a cloud that is well and at rest, and leaves one that is well."""
     commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
     nodes.wait_healthy(members)
-    reactor.wait_quiet(QUIET)
+    reactor.wait_quiet(reactor.LONG)
     yield
     nodes.wait_healthy(members)
 

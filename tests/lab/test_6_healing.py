@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("quie
 
 HEALED = 30  # seconds until whatever it was must be healed
 ONE_ALERT = 45  # seconds until people must have been told
-QUIET = 300  # seconds until nothing waits to be tried again, after five faults in a row
 
 
 def phases(told: int, about: str) -> list[str]:
@@ -164,7 +163,7 @@ def test_f03_a_crash_loop_ends_with_one_message(members: list[str]) -> None:
         commands.wait_for(
             "its end to be told", lambda: phases(told, about) == ["attention", "resolved"], 120
         )
-        reactor.wait_quiet(QUIET)
+        reactor.wait_quiet(reactor.LONG)
         return seconds, count
 
     tried = {entry["fault"] for entry in reactor.history()}
@@ -194,7 +193,7 @@ ALL_SICK = "too much is sick"
 def test_f29_two_thirds_of_a_role_are_not_restarted() -> None:
     def once(service: str, unit: str, first: str, second: str) -> float:
         commands.wait_for("its end", lambda: phases(before, ALL_SICK)[-1:] != ["attention"], 300)
-        reactor.wait_quiet(QUIET)
+        reactor.wait_quiet(reactor.LONG)
         number, told = reactor.last_event(), len(reactor.messages())
         # Masked: had one been healed before the other is stopped, there would never be two.
         with nodes.masked(first, unit), nodes.masked(second, unit):
@@ -233,7 +232,7 @@ def test_f08_a_master_that_is_cut_off_does_nothing() -> None:
         commands.wait_for("the nodes", lambda: "resolved" in phases(told, "too few nodes"), 120)
         wrong = [a for a in reactor.actions(reactor.since(number)) if a[1] != "look"]
         assert wrong == [], "it acted when it came back"
-        reactor.wait_quiet(QUIET)
+        reactor.wait_quiet(reactor.LONG)
         return seconds
 
     faults.figures("F08", [once() for _ in range(faults.RUNS)], 30.0)
