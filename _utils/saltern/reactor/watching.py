@@ -117,7 +117,8 @@ class Watch:
     ``told`` is what the master has been told already, by service. A service that never worked here
     is not reported: it is the deploy's, until it has worked once. ``kinds`` are the kinds of probes
     that are asked; a service with one of these works when it has answered. ``booted`` is when the
-    machine began: what has not worked since may be starting, for a while.
+    machine began: for a while, what has not worked since may be starting, and what does not answer
+    any more may only be slow, because everything else on the machine starts as well.
     """
 
     def __init__(
@@ -285,7 +286,7 @@ class Watch:
         entered = max(track.entered for track in tracks)
         answered = probe.good is not None and probe.good >= entered
         if probe.failures >= FAILURES:
-            if not answered and now < entered + STARTING:
+            if now < (self._patient_until if answered else entered + STARTING):
                 return None
             return self._change(service, HUNG, tracks[0], probe.reason)
         if probe.failures or (not answered and self._is_probed(service)):

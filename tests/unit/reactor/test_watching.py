@@ -274,6 +274,27 @@ def test_what_has_worked_since_the_boot_is_reported_when_it_fails() -> None:
     assert statuses(watch.update(T0 + 31)) == [("keystone", "down")]
 
 
+def test_what_is_slow_to_answer_while_its_machine_starts_is_not_hung() -> None:
+    watch = booting(T0 - 10)
+    until = T0 - 10 + BOOTING
+    watch.seen(unit("keystone"), T0 + 20)
+    watch.probed("keystone", None, T0 + 21)
+    assert watch.update(T0 + 21) == []
+    for second in (30, 32):
+        watch.probed("keystone", "no answer within 2 s", T0 + second)
+    assert watch.update(until - 0.1) == []
+    assert statuses(watch.update(until)) == [("keystone", "hung"), ("galera", "down")]
+
+
+def test_what_is_stopped_by_a_signal_while_its_machine_starts_is_hung() -> None:
+    watch = booting(T0 - 10)
+    watch.seen(unit("keystone"), T0 + 20)
+    watch.probed("keystone", None, T0 + 21)
+    assert watch.update(T0 + 21) == []
+    watch.halted({"keystone": "stopped by a signal"})
+    assert statuses(watch.update(T0 + 22)) == [("keystone", "hung")]
+
+
 def test_what_was_down_before_the_boot_stays_so_until_it_works() -> None:
     watch = Watch(SHARE, {"keystone": "down"}, kinds=["http"], booted=T0)
     watch.seen(unit("keystone", **DEAD), T0)
