@@ -60,7 +60,7 @@ def _errors():
     return (*saltern_sdk.errors(), OSError)
 
 
-def run(image="/usr/share/saltern/canary.raw", timeout=300, hosts=None, tidy=True):
+def run(image="/usr/share/saltern/canary.raw", timeout=300, hosts=None, tidy=True, router=True):
     """
     Validate the cloud from this node, with real tokens, through the virtual addresses.
 
@@ -76,6 +76,9 @@ def run(image="/usr/share/saltern/canary.raw", timeout=300, hosts=None, tidy=Tru
     tidy
         False leaves what was made where all is well, to be removed by :func:`clean`: for who waits
         for the verdict.
+
+    router
+        False leaves out the router of the instance's network: for who asks about a host only.
 
     Returns ``{ok: True, checks: [{name, ok, seconds, detail}, ...]}``. Raises CommandExecutionError
     with the first failures when a check fails; then everything is removed in any case.
@@ -100,7 +103,7 @@ def run(image="/usr/share/saltern/canary.raw", timeout=300, hosts=None, tidy=Tru
                 words.append(_clean(conn))
             try:
                 with contextlib.suppress(_Stop):
-                    _instances(conn, report, image, timeout, hosts)
+                    _instances(conn, report, image, timeout, hosts, router)
             finally:
                 if tidy or not validation.verdict(report.checks):
                     with report.step("everything removed") as words:
@@ -171,7 +174,7 @@ def _file(image):
     return path
 
 
-def _instances(conn, report, image, timeout, hosts):
+def _instances(conn, report, image, timeout, hosts, router):
     wanted = __pillar__["cloud"]["values"]["nova"]["validation"]
     name = f"{validation.PREFIX}{uuid.uuid4().hex[:8]}"
     with report.step("image upload"):
@@ -183,8 +186,8 @@ def _instances(conn, report, image, timeout, hosts):
             visibility="private",
         )
     with report.step("network") as words:
-        network, routed = _network(conn, name, wanted)
-        words.append("with a router" if routed else "of a provider")
+        network, routed = _network(conn, name, wanted, router)
+        words.append("with a router" if routed else "without a router")
     with report.step("flavor"):
         flavor = conn.compute.create_flavor(name=name, ram=128, vcpus=1, disk=1)
     with report.step("hosts") as words:
@@ -207,9 +210,13 @@ def _instances(conn, report, image, timeout, hosts):
             _watch(conn, report, label, server, since, timeout, routed)
 
 
-def _network(conn, name, wanted):
+def _network(conn, name, wanted, router):
     """A network to plug an instance into, and whether it has a router of ours."""
     subnet = {"name": name, "ip_version": 4, "cidr": str(SUBNET)}
+    if wanted["routed"] and not router:
+        network = conn.network.create_network(name=name)
+        conn.network.create_subnet(network_id=network.id, gateway_ip=None, **subnet)
+        return network, False
     if wanted["routed"]:
         network = conn.network.create_network(name=name)
         subnet = conn.network.create_subnet(network_id=network.id, **subnet)

@@ -82,6 +82,7 @@ class FakeNova:
         """As ``cloud_validation.run``: it names the first failures and nothing of the others."""
         self._answers(node)
         hosts = tuple(kwargs["hosts"])
+        assert not kwargs["router"], "a host is tried, not the cloud"
         self.booted.append(hosts)
         if self.broken:
             raise RuntimeError(self.broken)

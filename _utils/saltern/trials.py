@@ -153,6 +153,7 @@ class _Trial:
                 timeout=TRIAL_TIMEOUT,
                 image=image,
                 tidy=False,
+                router=False,
             )
         return None if answer.ok else str(answer.value)
 

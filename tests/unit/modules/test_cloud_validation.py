@@ -343,6 +343,15 @@ def test_behind_a_hardware_router_an_instance_is_on_a_provider_network(
         module.run(image=image)
 
 
+def test_who_asks_about_a_host_only_gets_a_network_of_its_own_without_a_router(
+    fake: FakeCloud, image: str
+) -> None:
+    checks = {check["name"]: check for check in module.run(image=image, router=False)["checks"]}
+    assert checks["network"]["detail"] == "without a router"
+    assert "instance: ping of its router" not in checks
+    assert checks["everything removed"]["detail"] == "1 server, 1 network, 1 flavor, 1 image"
+
+
 def test_a_node_without_the_password_says_where_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     for function in (module.run, module.clean):
