@@ -114,7 +114,7 @@ def fit(name, retry=None, nodes=None):
     return ret
 
 
-def wave(name, wave, nodes=None):
+def wave(name, wave):
     """
     Ensure the services of one wave run on all their nodes as the model says.
 
@@ -123,18 +123,48 @@ def wave(name, wave, nodes=None):
 
     wave
         Its number, from 0.
-
-    nodes
-        Nodes that join (list or comma-separated), as for :func:`fit`. Default: it is no join.
     """
     ret = {"name": name, "result": True, "changes": {}, "comment": f"{name} is as specified"}
     op = _operation()
+    work = _work(op, None)
+    return _brought(ret, work, lambda: _walk(op, work, int(wave), name), None)
+
+
+def built(name, nodes):
+    """
+    Ensure the services of nodes that join run as the model says: in one run of their states where
+    nobody else has to change for them, by all waves on all nodes otherwise.
+
+    name
+        What to call the step.
+
+    nodes
+        Nodes that join (list or comma-separated).
+    """
+    ret = {"name": name, "result": True, "changes": {}, "comment": f"{name} as specified"}
+    op = _operation()
     op.progress.heading = name
     nodes = _joiners(nodes)
-    op.progress.note(", ".join(op.cloud().waves[int(wave)]))
     work = _work(op, nodes)
+    count = len(op.cloud().waves)
+
+    def every_wave():
+        for number in range(count):
+            _walk(op, work, number, f"wave {number + 1} of {count}")
+
+    return _brought(ret, work, work.at_once if work.only is not None else every_wave, nodes)
+
+
+def _walk(op, work, number, heading):
+    op.progress.heading = heading
+    op.progress.note(", ".join(op.cloud().waves[number]))
+    work.wave(number)
+
+
+def _brought(ret, work, do, nodes):
+    """What came of ``do``, which brings nodes to the model by ``work``."""
     try:
-        work.wave(int(wave))
+        do()
     except Failed as exc:
         ret["changes"] = work.changes
         return _failed(ret, exc.reasons, f"Mend this, then run it again: {_again(nodes)}")

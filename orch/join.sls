@@ -13,21 +13,18 @@ the nodes are fit:
     - nodes: {{ nodes }}
     - require:
       - cloud_operation: one operation at a time
-{%- for wave in cloud.waves %}
 
-wave {{ loop.index }} of {{ loop.length }}:
-  cloud_operation.wave:
-    - wave: {{ loop.index0 }}
+their services run:
+  cloud_operation.built:
     - nodes: {{ nodes }}
     - require:
-      - cloud_operation: {{ 'the nodes are fit' if loop.first else 'wave ' ~ loop.index0 ~ ' of ' ~ loop.length }}
-{%- endfor %}
+      - cloud_operation: the nodes are fit
 
 the others know them:
   cloud_operation.introduced:
     - nodes: {{ nodes }}
     - require:
-      - cloud_operation: wave {{ cloud.waves | length }} of {{ cloud.waves | length }}
+      - cloud_operation: their services run
 
 the nodes have joined:
   cloud_operation.joined:

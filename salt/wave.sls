@@ -1,5 +1,7 @@
-{#- One stage of one wave, as orch.deploy applies it: pillar.stage = {wave: "2", name: states}. #}
+{#- One stage of some waves, as orch.deploy and orch.join apply it: pillar.stage = {waves: ["2"], name: states}. #}
 include:
-{%- for sls in pillar.cloud.waves[pillar.stage.wave][pillar.stage.name] %}
+{%- for wave in pillar.stage.waves %}
+{%- for sls in pillar.cloud.waves.get(wave, {}).get(pillar.stage.name, []) %}
   - {{ sls }}
+{%- endfor %}
 {%- endfor %}

@@ -57,25 +57,37 @@ class Deployment:
 
         :raises Failed: with every reason found before going on became pointless.
         """
-        services = [s for s in self.cloud.waves[number] if self._running(s)]
-        self._apply(number, "once")
-        self._apply(number, "states")
+        self._bring([number])
+
+    def at_once(self) -> None:
+        """Bring all services of the nodes of ``only`` to the model, in one run of their states.
+
+        Waves put services in order over many nodes. What these need of others is there already, and
+        on one node states run in the order of its waves in any case.
+
+        :raises Failed: as :meth:`wave` does.
+        """
+        self._bring(range(len(self.cloud.waves)))
+
+    def _bring(self, waves: Sequence[int]) -> None:
+        services = [s for number in waves for s in self.cloud.waves[number] if self._running(s)]
+        self._apply(waves, "once")
+        self._apply(waves, "states")
         if not self.test:
             self.form(services)
             self._roll(services)
             self._gate(services)
             self._admit(services)
-        self._apply(number, "then")
+        self._apply(waves, "then")
 
     # -- states ------------------------------------------------------------------------------
 
-    def _apply(self, number: int, stage: str) -> None:
-        nodes = list(stage_nodes(self.cloud, number, stage))
-        if number == 0 and stage == "states":
-            nodes = self.cloud.nodes  # what all nodes share comes with the first wave
-        nodes = self._among(nodes)
-        if nodes:
-            self.apply(stage, nodes, {"stage": {"wave": str(number), "name": stage}})
+    def _apply(self, waves: Sequence[int], stage: str) -> None:
+        nodes = {node for number in waves for node in stage_nodes(self.cloud, number, stage)}
+        if 0 in waves and stage == "states":
+            nodes.update(self.cloud.nodes)  # what all nodes share comes with the first wave
+        if asked := self._among(node for node in self.cloud.nodes if node in nodes):
+            self.apply(stage, asked, {"stage": {"waves": [str(n) for n in waves], "name": stage}})
 
     def apply(
         self, name: str, nodes: Sequence[str], pillar: Mapping[str, Any], mods: str = "wave"

@@ -83,8 +83,8 @@ def test_waves_follow_one_another_and_the_balancer_admits_last(site: Site, stubs
 
     assert done.returncode == 0, done.stdout + done.stderr
     stages = [said for _, _, _, said in stubs.notes("states")]
-    assert [s["wave"] for s in stages] == sorted(s["wave"] for s in stages)
-    assert {s["wave"] for s in stages} == set(range(len(cloud.waves)))
+    assert [s["waves"] for s in stages] == sorted(s["waves"] for s in stages)
+    assert {wave for s in stages for wave in s["waves"]} == set(range(len(cloud.waves)))
     [bootstrap] = stubs.notes("bootstrap")
     assert bootstrap[1] == "ctl1"
     first = [at for at, _, _, said in stubs.notes("states") if said["stage"] == "then"][0]
@@ -121,7 +121,7 @@ def test_what_stays_ill_ends_the_deploy_before_the_next_wave(site: Site, stubs: 
     assert done.returncode != 0
     assert "ctl1: keystone is down: stubbed" in done.stdout
     assert NEXT in done.stdout
-    assert max(said["wave"] for _, _, _, said in stubs.notes("states")) == ill
+    assert max(said["waves"] for _, _, _, said in stubs.notes("states")) == [ill]
     assert not any("keystone" in said["services"] for _, _, _, said in stubs.notes("admit"))
 
     stubs.tell()

@@ -89,7 +89,7 @@ class Compiler:
         """One stage of a deployment; nodes of an example with the same list of SLS share it."""
         key = f"{example} {opts['pillar']['cloud']['waves'][wave][name]}"
         if key not in self.staged:
-            opts["pillar"]["stage"] = {"wave": wave, "name": name}
+            opts["pillar"]["stage"] = {"waves": [wave], "name": name}
             self.staged[key] = self.low(opts, "wave")
         return self.staged[key]
 

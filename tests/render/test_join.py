@@ -19,13 +19,11 @@ def test_a_join_names_its_nodes_in_every_step(compiler: Any) -> None:
     low = compiler.low(opts, "orch.join")
     assert faults_of_requisites(low) == []
     functions = [chunk["fun"] for chunk in low]
-    waves = len(support.cloud("lab").waves)
     last = ["introduced", "joined", "named", "ended"]
-    assert functions == ["exclusive", "fit", *["wave"] * waves, *last]
+    assert functions == ["exclusive", "fit", "built", *last]
     for chunk in low:
         if chunk["fun"] not in ("exclusive", "ended"):
             assert chunk["nodes"] == ["cmp1", "cmp2"], chunk["__id__"]
-    assert [chunk["wave"] for chunk in low if chunk["fun"] == "wave"] == list(range(waves))
 
 
 def test_whoever_names_nobody_is_told_by_the_first_step(compiler: Any) -> None:
@@ -74,6 +72,18 @@ def test_a_join_waits_for_no_host_but_its_own(
     opts["pillar"].update(beside)
     [chunk] = compiler.low(opts, "nova.discover")
     assert chunk["hosts"] == mapped
+
+
+def test_one_run_has_the_states_of_all_waves_in_their_order(compiler: Any) -> None:
+    opts = compiler.options("lab", "cmp1")
+    waves = opts["pillar"]["cloud"]["waves"]
+    assert len(waves) > 1
+    opts["pillar"]["stage"] = {"waves": [str(n) for n in range(9)], "name": "states"}
+    low = compiler.low(opts, "wave")
+    assert faults_of_requisites(low) == []
+    named = list(dict.fromkeys(chunk["__sls__"] for chunk in low))
+    wanted = [sls for stages in waves.values() for sls in stages["states"]]
+    assert [sls for sls in named if sls in wanted] == wanted
 
 
 def test_hosts_begin_disabled_where_their_records_are_written(compiler: Any) -> None:

@@ -254,13 +254,12 @@ def test_a_part_of_the_nodes_is_worked_on_alone() -> None:
         unit__restart_pending=lambda n, k: ["agent"],
     )
     work = deploy.Deployment(cloud, nodes, Silent(), only=["n1"])
-    for number in range(len(cloud.waves)):
-        work.wave(number)
+    work.at_once()
     assert {asked for _, asked, _ in nodes.asked} == {("n1",)}
-    stages = [k["pillar"]["stage"]["wave"] for f, _, k in nodes.asked if f == "state.sls"]
-    assert stages == ["0", "2"], "what all nodes share, and its own service"
+    stages = [k["pillar"]["stage"] for f, _, k in nodes.asked if f == "state.sls"]
+    assert stages == [{"waves": ["0", "1", "2"], "name": "states"}]
     looked = [k["services"] for f, _, k in nodes.asked if f == "openstack.health"]
-    assert looked == [["probe"], ["agent"], ["agent"]]
+    assert looked == [["agent"], ["agent", "probe"]], "what was restarted, then everything"
     assert work.changes == {"n1": {"agent restarted": ["agent"]}}
 
 

@@ -153,7 +153,7 @@ def reapply(context: Context, decision: Decision) -> Outcome:
     node, service = decision.fault.node, decision.fault.subject
     work = context.deployment()
     # A wave of its own: of the node's real one, every service would be touched.
-    stage = {"wave": service, "name": "states"}
+    stage = {"waves": [service], "name": "states"}
     waves = {service: {"states": list(context.cloud.catalog[service]["states"])}}
     try:
         work.apply(f"reapply {service}", [node], {"stage": stage, "cloud": {"waves": waves}})

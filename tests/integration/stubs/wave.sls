@@ -1,4 +1,4 @@
 stub:
   stub_stage.applied:
-    - wave: {{ pillar.stage.wave }}
+    - waves: {{ pillar.stage.waves | tojson }}
     - stage: {{ pillar.stage.name }}

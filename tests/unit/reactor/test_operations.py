@@ -125,7 +125,7 @@ def test_only_the_services_own_states_are_applied(nodes: Nodes) -> None:
     function, where, kwargs = nodes.fleet.asked[0]
     assert (function, where, kwargs["mods"]) == ("state.sls", ("ctl1",), "wave")
     assert kwargs["pillar"] == {
-        "stage": {"wave": "glance", "name": "states"},
+        "stage": {"waves": ["glance"], "name": "states"},
         "cloud": {"waves": {"glance": {"states": ["glance"]}}},
     }
     assert nodes.fleet.functions()[1:] == ["healing.restart", "haproxy.admit_node"]

@@ -89,7 +89,7 @@ def dry(monkeypatch: pytest.MonkeyPatch) -> None:
 def join(nodes: Any) -> list[dict[str, Any]]:
     """All steps of ``orch/join.sls`` up to the first that fails."""
     steps: list[Callable[[], dict[str, Any]]] = [partial(state.fit, "fit", nodes=nodes)]
-    steps += [partial(state.wave, f"wave {n}", n, nodes=nodes) for n in range(len(LAB.waves))]
+    steps += [partial(state.built, "built", nodes)]
     steps += [partial(state.introduced, "known", nodes), partial(state.named, "named", nodes)]
     steps += [partial(state.joined, "joined", nodes)]
     done = []
@@ -106,6 +106,8 @@ def test_a_compute_joins_while_the_rest_is_left_alone(operation: FakeOperation) 
     assert operation.examined == [["cmp2"]]
     touched = {n for f, asked, _ in operation.fleet.asked for n in asked if f == "state.sls"}
     assert touched == {"cmp2", LAB.leader("nova-conductor")}
+    runs = [n for f, n, k in operation.fleet.asked if f == "state.sls" and "cmp2" in n]
+    assert runs == [("cmp2",)], "all that its waves bring comes in one run"
     assert operation.nova.hosts["cmp2"]["enabled"]
     assert done[-1]["changes"] == {"cmp2": "proven, joined"}
     assert list(operation.known) == ["cmp2"]
@@ -155,6 +157,18 @@ def test_a_host_that_fails_its_trial_stays_disabled_and_is_named(operation: Fake
     again = state.joined("joined")
     assert (again["result"], again["changes"]) == (True, {"cmp2": "proven, joined"})
     assert state.joined("joined")["changes"] == {}
+
+
+@pytest.mark.parametrize("nodes", [["cmp2"], ["ctl3"]])
+def test_states_that_fail_are_told_and_nobody_is_let_in(
+    operation: FakeOperation, nodes: list[str]
+) -> None:
+    bad = {"x": {"__id__": "conf", "__sls__": "common", "result": False, "comment": "disk full"}}
+    operation.fleet.handlers["state.sls"] = lambda n, k: bad if n == nodes[0] else {}
+    ret = join(nodes)[-1]
+    assert (ret["name"], ret["result"]) == ("built", False)
+    assert f"- {nodes[0]}: common: conf: disk full" in ret["comment"]
+    assert "orch.join" in ret["comment"] and operation.nova.booted == []
 
 
 def test_what_follows_elsewhere_and_fails_is_told(operation: FakeOperation) -> None:

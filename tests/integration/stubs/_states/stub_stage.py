@@ -3,7 +3,7 @@
 import stub_notes
 
 
-def applied(name, wave, stage):
-    """Ensure it is noted that ``stage`` of ``wave`` was applied here."""
-    stub_notes.note(__opts__, "states", wave=int(wave), stage=stage)
+def applied(name, waves, stage):
+    """Ensure it is noted that ``stage`` of ``waves`` was applied here."""
+    stub_notes.note(__opts__, "states", waves=[int(wave) for wave in waves], stage=stage)
     return {"name": name, "result": True, "changes": {stage: "applied"}, "comment": ""}
