@@ -1,6 +1,5 @@
 """
-Keep every compute known to a cell: before that it is up, and gets no instance. A new one is
-disabled, and says so in our words, until a trial has proven it.
+Keep every compute known to a cell: before that it is up, and gets no instance.
 
 .. code-block:: yaml
 
@@ -10,7 +9,6 @@ disabled, and says so in our words, until a trial has proven it.
 """
 
 from salt.exceptions import CommandExecutionError
-from saltern import computes
 from saltern.converge import converge
 
 __virtualname__ = "nova_hosts"
@@ -38,25 +36,13 @@ def mapped(name, hosts, timeout=90):
 
     def observe():
         known = set(__salt__["nova.mapped_hosts"]())
-        new = set(__salt__["nova_trial.new_hosts"]())
-        return {
-            host: "unknown" if host not in known else "new" if host in new else "mapped"
-            for host in hosts
-        }
-
-    def act(changes):
-        unknown = sorted(host for host, seen in changes.items() if seen["old"] == "unknown")
-        if unknown:
-            __salt__["nova.discover_hosts"](unknown, timeout=timeout)
-        for host in __salt__["nova_trial.new_hosts"]():
-            if host in hosts:
-                __salt__["nova_trial.hold"](host, computes.NEW)
+        return {host: "mapped" if host in known else "unknown" for host in hosts}
 
     return converge(
         name,
         desired=dict.fromkeys(hosts, "mapped"),
         observe=observe,
-        act=act,
+        act=lambda changes: __salt__["nova.discover_hosts"](sorted(changes), timeout=timeout),
         test=__opts__["test"],
         errors=(CommandExecutionError,),
     )

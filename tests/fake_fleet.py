@@ -26,11 +26,13 @@ class FakeFleet:
             **{name.replace("__", "."): handler for name, handler in handlers.items()},
         }
         self.asked: list[tuple[str, tuple[str, ...], dict[str, Any]]] = []
+        self.limits: list[tuple[str, int]] = []  # what was called, and for how many seconds
 
     def call(
         self, nodes: Sequence[str], function: str, *, timeout: int, kwargs: Mapping[str, Any]
     ) -> dict[str, Answer]:
         self.asked.append((function, tuple(nodes), dict(kwargs)))
+        self.limits.append((function, timeout))
         answers = {}
         for node in nodes:
             try:

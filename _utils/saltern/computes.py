@@ -6,14 +6,13 @@ ours. What an operator disabled stays so until an operator enables it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 #: What Nova writes by itself when a host registers.
 AUTOMATIC = "New compute service disabled due to config option."
 #: Every reason of ours begins so.
 OURS = "saltern: "
-NEW = f"{OURS}new, not proven yet"
 GONE = f"{OURS}gone"
 FAILED = f"{OURS}canary failed: "
 
@@ -23,11 +22,6 @@ REASON = 255
 #: Placement offers no host with it. Nova keeps it equal to ``disabled``, but only now and then.
 TRAIT = "COMPUTE_STATUS_DISABLED"
 
-SQL_HOLDS = (
-    "SELECT host, disabled_reason FROM services"
-    " WHERE `binary` = 'nova-compute' AND deleted = 0 AND disabled = 1"
-)
-
 
 def ours(reason: str | None) -> bool:
     """Whether a host that is disabled for ``reason`` may be enabled once it is proven.
@@ -35,11 +29,6 @@ def ours(reason: str | None) -> bool:
     Who disables a host without a reason is an operator: Nova and we always give one.
     """
     return reason is not None and (reason == AUTOMATIC or reason.startswith(OURS))
-
-
-def registered(rows: Iterable[Sequence[Any]]) -> list[str]:
-    """Hosts in rows of :data:`SQL_HOLDS` that Nova disabled itself."""
-    return sorted(str(host) for host, reason in rows if reason == AUTOMATIC)
 
 
 def shorten(reason: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from saltern import computes
 from saltern.cloud import Cloud
-from saltern.fleet import Answer, Fleet, Reporter, in_batches
+from saltern.fleet import Answer, Fleet, Reporter
 from saltern.joining import ASK_TIMEOUT, any_of, ask_one
 
 #: Instances on trial at the same time: Nova's default quota of a project is ten.
@@ -57,12 +57,9 @@ def prove(
     if test:
         proof.waiting = new
         return proof
-    trial = _Trial(cloud, fleet, report, node)
-    for batch in in_batches(new, EMULATED if cloud.option("cpu") == "qemu" else TRIALS):
-        with report.step("prove new computes", batch):
-            passed, failed = trial.run(batch)
-            proof.failed.update(failed)
-            proof.proven += passed
+    if new:
+        with report.step("prove new computes", new):
+            _Trial(cloud, fleet, report, node).run(new, proof)
     return proof
 
 
@@ -83,8 +80,8 @@ class _Trial:
     report: Reporter
     node: str  # from which everything is done
 
-    def run(self, hosts: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-        """Hosts that passed and are enabled, and those that did not, with the reason.
+    def run(self, hosts: Sequence[str], proof: Proof) -> None:
+        """Add to ``proof`` the hosts that passed and are enabled, and why the others are not.
 
         A host is enabled before its instance is removed: that takes a third of the trial, and tells
         little about a host that has just built one. If it fails, the host is held again.
@@ -92,21 +89,33 @@ class _Trial:
         failed = self._try(hosts)
         for host, reason in failed.items():
             self._hold(host, reason)
-        for host in (host for host in hosts if host not in failed):
-            answer = self._ask("nova_trial.release", host=host)
-            if not answer.ok:
-                failed[host] = f"it passed, but could not be enabled: {answer.value}"
         failed |= self._remove([host for host in hosts if host not in failed])
         _, answer = _services(self.cloud, self.fleet)
         enabled = {s["host"] for s in answer.value if s["enabled"]} if answer.ok else set()
         for host in hosts:
             if host not in failed and host not in enabled:
                 failed[host] = "it passed and was enabled, but Nova does not say so"
-        return [host for host in hosts if host not in failed], failed
+        proof.proven += [host for host in hosts if host not in failed]
+        proof.failed.update(failed)
+
+    def _try(self, hosts: Sequence[str]) -> dict[str, str]:
+        """Those of ``hosts`` where the instance did not do its work -> why."""
+        together = EMULATED if self.cloud.option("cpu") == "qemu" else TRIALS
+        answer = self._ask(
+            "nova_trial.prove",
+            -(-len(hosts) // together) * TRIAL_TIMEOUT + CLEANUP_TIMEOUT,
+            hosts=list(hosts),
+            image=self.cloud.option("validation_image"),
+            timeout=TRIAL_TIMEOUT,
+            together=together,
+        )
+        if not answer.ok:
+            return dict.fromkeys(hosts, str(answer.value))
+        return {host: reason for host, reason in answer.value.items() if reason}
 
     def _remove(self, hosts: Sequence[str]) -> dict[str, str]:
-        """Remove the instances of ``hosts``, which are enabled; those that failed after all."""
-        answer = self._ask("cloud_validation.clean") if hosts else Answer(True, "nothing")
+        """Remove all instances; those of ``hosts``, which are enabled, that failed after all."""
+        answer = self._ask("cloud_validation.clean", CLEANUP_TIMEOUT)
         if answer.ok:
             return {}
         failed = dict.fromkeys(
@@ -122,50 +131,5 @@ class _Trial:
         self._ask("nova_trial.allow", hosts=[host], allowed=False, timeout=1)
         self.report.note(f"{host} stays disabled: {reason}")
 
-    def _try(self, hosts: Sequence[str]) -> dict[str, str]:
-        """Those of ``hosts`` where the instance did not do its work -> why.
-
-        All at once first. When that fails, one by one: then who failed is certain - unless the
-        cause is none of the hosts', in which case the others need not be tried.
-        """
-        reason = self._boot(hosts)
-        if reason is None:
-            return {}
-        if len(hosts) == 1 or not any(_blames(reason, host) for host in hosts):
-            return dict.fromkeys(hosts, reason)
-        failed: dict[str, str] = {}
-        for number, host in enumerate(hosts):
-            reason = self._boot([host])
-            if reason is not None and not _blames(reason, host):
-                return {**failed, **dict.fromkeys(hosts[number:], reason)}
-            if reason is not None:
-                failed[host] = reason
-        return failed
-
-    def _boot(self, hosts: Sequence[str]) -> str | None:
-        """Why instances on ``hosts`` do not work; None when all of them do."""
-        answer = self._ask("nova_trial.allow", hosts=list(hosts))
-        if answer.ok:
-            image = self.cloud.option("validation_image")
-            answer = self._ask(
-                "cloud_validation.run",
-                hosts=list(hosts),
-                timeout=TRIAL_TIMEOUT,
-                image=image,
-                tidy=False,
-                router=False,
-            )
-        return None if answer.ok else str(answer.value)
-
-    def _ask(self, function: str, **kwargs: Any) -> Answer:
-        limits = {
-            "cloud_validation.run": TRIAL_TIMEOUT + CLEANUP_TIMEOUT,
-            "cloud_validation.clean": CLEANUP_TIMEOUT,
-        }
-        limit = limits.get(function, ASK_TIMEOUT * 2)
+    def _ask(self, function: str, limit: int = ASK_TIMEOUT * 2, /, **kwargs: Any) -> Answer:
         return self.fleet.call([self.node], function, timeout=limit, kwargs=kwargs)[self.node]
-
-
-def _blames(reason: str, host: str) -> bool:
-    """Whether ``reason`` of ``cloud_validation.run`` is about the instance on ``host``."""
-    return f"instance on {host}:" in reason

@@ -12,7 +12,9 @@ def a_service(host: str, reason: str | None = None, enabled: bool = False) -> di
     return {"host": host, "enabled": enabled, "reason": reason}
 
 
-@pytest.mark.parametrize("reason", [computes.AUTOMATIC, computes.NEW, "saltern: gone 2026-11-22"])
+@pytest.mark.parametrize(
+    "reason", [computes.AUTOMATIC, computes.FAILED, "saltern: gone 2026-11-22"]
+)
 def test_what_nova_or_we_disabled_may_be_enabled(reason: str) -> None:
     assert computes.ours(reason)
 
@@ -22,19 +24,14 @@ def test_what_an_operator_disabled_may_not(reason: str | None) -> None:
     assert not computes.ours(reason)
 
 
-def test_hosts_that_only_nova_has_disabled() -> None:
-    rows = [("cmp3", computes.AUTOMATIC), ("cmp1", computes.NEW), ("cmp2", None)]
-    assert computes.registered(rows) == ["cmp3"]
-
-
 def test_who_waits_for_a_trial_and_who_is_held() -> None:
     services = [
         a_service("new", computes.AUTOMATIC),
         a_service("failed", f"{computes.FAILED}no lease"),
         a_service("held", "memory"),
         a_service("quiet"),
-        a_service("works", computes.NEW, enabled=True),
-        a_service("elsewhere", computes.NEW),
+        a_service("works", computes.AUTOMATIC, enabled=True),
+        a_service("elsewhere", computes.AUTOMATIC),
         a_service("elsewhere too", "disk"),
     ]
     hosts = ("new", "failed", "held", "quiet", "works")

@@ -1,19 +1,24 @@
-"""nova_trial over a Nova and a placement that are a few records."""
+"""nova_trial over a Nova and a placement that are a few records, and a cloud for instances."""
 
 from __future__ import annotations
 
+import pathlib
 from types import SimpleNamespace
 from typing import Any
 
+import openstack.exceptions
 import pytest
+import saltern_canary
 import saltern_sdk
 import support
+from fake_cloud import FakeCloud
 from salt.exceptions import CommandExecutionError
 from saltern import computes
 
 trial = support.load_module("_modules", "nova_trial")
 
 MARK = computes.TRAIT
+UNFIT = f"{computes.FAILED}no lease"
 
 
 class Answer(SimpleNamespace):
@@ -38,7 +43,6 @@ class FakeCompute:
         self.generation = 7
         self.writes_between = 0  # how often somebody else is faster
         self.late = 0  # looks before the host has told placement anything
-        self.rows: list[tuple[str, str | None]] = []
 
     def add(self, host: str, reason: str | None, enabled: bool = False) -> None:
         self.records[host] = {"host": host, "enabled": enabled, "reason": reason}
@@ -87,10 +91,6 @@ class FakeCompute:
         self.traits[url.split("/")[2]] = json["traits"]
         return Answer(status_code=200, body={})
 
-    def query(self, config: str, section: str, sql: str) -> list[tuple[str, str | None]]:
-        assert (section, sql) == ("database", computes.SQL_HOLDS)
-        return self.rows
-
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCompute:
@@ -106,9 +106,10 @@ def configure_loader_modules(fake: FakeCompute) -> dict[Any, Any]:
         "nova.services": fake.services,
         "nova.enable": fake.enable,
         "nova.disable": fake.disable,
-        "openstack_schema.query": fake.query,
     }
-    return {trial: {"__pillar__": {}, "__salt__": dunder, "__opts__": {"id": "ctl1"}}}
+    wanted = {"routed": True, "physical_networks": []}
+    pillar = {"cloud": {"values": {"nova": {"validation": wanted}}}}
+    return {trial: {"__pillar__": pillar, "__salt__": dunder, "__opts__": {"id": "ctl1"}}}
 
 
 def test_it_needs_the_module_of_nova(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,18 +118,13 @@ def test_it_needs_the_module_of_nova(monkeypatch: pytest.MonkeyPatch) -> None:
     assert trial.__virtual__()[0] is False
 
 
-def test_hosts_that_nova_disabled_by_itself(fake: FakeCompute) -> None:
-    fake.rows = [("cmp1", computes.AUTOMATIC), ("cmp2", "memory")]
-    assert trial.new_hosts() == ["cmp1"]
-
-
 # -- hold and release ----------------------------------------------------------------------------
 
 
 def test_a_new_host_is_named_once_and_released(fake: FakeCompute) -> None:
-    assert trial.hold("cmp1", computes.NEW) is True
-    assert trial.hold("cmp1", computes.NEW) is False
-    assert fake.records["cmp1"]["reason"] == computes.NEW
+    assert trial.hold("cmp1", UNFIT) is True
+    assert trial.hold("cmp1", UNFIT) is False
+    assert fake.records["cmp1"]["reason"] == UNFIT
     assert trial.release("cmp1") is True
     assert fake.records["cmp1"]["enabled"] is True
     assert trial.release("cmp1") is False
@@ -156,9 +152,7 @@ def test_a_reason_that_release_would_not_know_is_refused(fake: FakeCompute) -> N
         trial.hold("cmp1", "gone")
 
 
-@pytest.mark.parametrize(
-    "call", [lambda: trial.hold("x", computes.NEW), lambda: trial.release("x")]
-)
+@pytest.mark.parametrize("call", [lambda: trial.hold("x", UNFIT), lambda: trial.release("x")])
 def test_an_unknown_host_is_said_to_be_unknown(call: Any) -> None:
     with pytest.raises(CommandExecutionError, match="no nova-compute on x"):
         call()
@@ -195,3 +189,125 @@ def test_a_host_that_nova_or_placement_does_not_know(fake: FakeCompute) -> None:
     fake.traits = {}
     with pytest.raises(CommandExecutionError, match="placement on cmp1: 404 no such provider"):
         trial.allow(["cmp1"], timeout=0)
+
+
+# -- the trial itself ----------------------------------------------------------------------------
+
+
+class Placed(FakeCloud):
+    """Instances, which get to a host only while it has no mark in placement."""
+
+    def __init__(self, hosts: FakeCompute) -> None:
+        super().__init__()
+        self.hosts = self.placement = hosts
+        self.hypervisors = hosts.hypervisors
+        self.reports = 0  # how often a host puts its mark back before the scheduler looks
+        self.most = 0  # instances at a time
+        self.subnets_made: list[dict[str, Any]] = []
+
+    def create_subnet(self, **kwargs: Any) -> Any:
+        self.subnets_made.append(kwargs)
+        return super().create_subnet(**kwargs)
+
+    def create_server(self, name: str, **kwargs: Any) -> Any:
+        host = kwargs["availability_zone"].removeprefix("nova:")
+        if self.reports:
+            self.reports -= 1
+            self.hosts.traits[f"id-{host}"] = ["COMPUTE_NODE", MARK]
+        server = super().create_server(name, **kwargs)
+        server.refused = MARK in self.hosts.traits[f"id-{host}"]
+        self.most = max(self.most, len([s for s in self.items["server"] if not s.refused]))
+        return server
+
+    def get_server(self, key: str) -> Any:
+        server = super().get_server(key)
+        if server.refused:
+            server.status = "ERROR"
+        return server
+
+
+@pytest.fixture
+def placed(fake: FakeCompute, monkeypatch: pytest.MonkeyPatch) -> Placed:
+    placed = Placed(fake)
+    both = iter([placed])
+    monkeypatch.setattr(saltern_sdk, "connect", lambda pillar: next(both, fake))
+    monkeypatch.setattr(saltern_canary, "POLL", 0)
+    monkeypatch.setattr(trial, "KNOWN", 0.1)
+    return placed
+
+
+@pytest.fixture
+def image(tmp_path: pathlib.Path) -> str:
+    path = tmp_path / "canary.raw"
+    path.touch()
+    return str(path)
+
+
+def test_a_host_that_gives_an_instance_what_it_needs_is_enabled(
+    fake: FakeCompute, placed: Placed, image: str
+) -> None:
+    assert trial.prove(["cmp1"], image=image) == {"cmp1": ""}
+    assert fake.records["cmp1"]["enabled"] is True
+    assert placed.items["server"] == [], "it makes room for the next one"
+    [subnet] = placed.subnets_made
+    assert subnet["gateway_ip"] is None and placed.items["router"] == []
+
+
+def test_who_is_refused_because_its_mark_was_back_is_tried_again(
+    fake: FakeCompute, placed: Placed, image: str
+) -> None:
+    placed.reports = 2
+    assert trial.prove(["cmp1"], image=image) == {"cmp1": ""}
+    assert len(placed.asked) == 3
+
+
+def test_who_is_refused_without_its_mark_has_failed(
+    fake: FakeCompute, placed: Placed, image: str
+) -> None:
+    placed.status = "ERROR"
+    assert trial.prove(["cmp1"], image=image) == {"cmp1": "ERROR: No valid host"}
+    assert len(placed.asked) == 1
+    assert fake.records["cmp1"]["enabled"] is False
+
+
+def test_a_host_without_dhcp_or_metadata_stays_disabled(
+    fake: FakeCompute, placed: Placed, image: str
+) -> None:
+    placed.said = "SALTERN CANARY DHCP FAILED\nSALTERN CANARY READY 60s\n"
+    [reason] = trial.prove(["cmp1"], image=image).values()
+    assert "address by DHCP: no lease; metadata: it said nothing" in reason
+    assert fake.records["cmp1"]["enabled"] is False
+
+
+def test_one_that_fails_says_nothing_of_the_others(
+    fake: FakeCompute, placed: Placed, image: str
+) -> None:
+    for host in ("cmp2", "cmp3", "cmp4"):
+        fake.add(host, computes.AUTOMATIC)
+        fake.traits[f"id-{host}"] = [MARK]
+    del fake.traits["id-cmp2"]
+    found = trial.prove(["cmp9", "cmp2", "cmp1", "cmp3", "cmp4"], image=image, together=2)
+    assert "no hypervisor of cmp9" in found.pop("cmp9")
+    assert "placement on cmp2: 404" in found.pop("cmp2")
+    assert found == dict.fromkeys(("cmp1", "cmp3", "cmp4"), "")
+    assert placed.most == 2
+
+
+@pytest.mark.parametrize("harm", ["image", "network", "password"])
+def test_a_cause_that_is_no_hosts_own(
+    fake: FakeCompute, placed: Placed, image: str, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise {
+            "network": openstack.exceptions.SDKException("503"),
+            "password": LookupError("run it on a controller"),
+        }[harm]
+
+    if harm == "network":
+        monkeypatch.setattr(placed, "create_network", broken)
+    if harm == "password":
+        monkeypatch.setattr(saltern_sdk, "connect", broken)
+    path = "/nowhere/canary.raw" if harm == "image" else image
+    with pytest.raises(CommandExecutionError, match="no instance can be tried: "):
+        trial.prove(["cmp1"], image=path)
+    assert placed.asked == [] and fake.records["cmp1"]["enabled"] is False

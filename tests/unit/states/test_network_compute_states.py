@@ -13,9 +13,7 @@ STATES = {
     n: support.load_module("_states", n)
     for n in ("ovs_db", "hypervisor", "nova_cell", "nova_hosts")
 }
-MODULES = {
-    n: support.load_module("_modules", n) for n in ("ovs_db", "hypervisor", "nova", "nova_trial")
-}
+MODULES = {n: support.load_module("_modules", n) for n in ("ovs_db", "hypervisor", "nova")}
 
 
 class Fake:
@@ -32,8 +30,6 @@ class Fake:
         self.known = "no"
         self.cells: dict[str, list[dict[str, str]]] = {}
         self.mapped: set[str] = set()
-        self.new: set[str] = set()
-        self.held: dict[str, str] = {}
 
     def set_settings(
         self, external_ids: Any = None, other_config: Any = None, manager: Any = None
@@ -72,12 +68,6 @@ class Fake:
         self.mapped |= set(hosts)
         return sorted(self.mapped)
 
-    def hold(self, host: str, reason: str, dated: bool = False) -> bool:
-        self.calls.append(f"hold {host}")
-        self.new.remove(host)
-        self.held[host] = reason
-        return True
-
 
 @pytest.fixture
 def fake() -> Fake:
@@ -103,8 +93,6 @@ def configure_loader_modules(fake: Fake, testmode: bool) -> dict[Any, Any]:
         "nova.update_cell": fake.update_cell,
         "nova.mapped_hosts": lambda: sorted(fake.mapped),
         "nova.discover_hosts": fake.discover_hosts,
-        "nova_trial.new_hosts": lambda: sorted(fake.new),
-        "nova_trial.hold": fake.hold,
     }
     dunder = {
         name: create_autospec(
@@ -162,22 +150,6 @@ def test_a_compute_that_stays_silent_fails_the_state(fake: Fake, testmode: bool)
     ret = STATES["nova_hosts"].mapped("hosts", ["cmp9"])
     assert ret["result"] is (None if testmode else False)
     assert testmode or "cmp9 did not report" in ret["comment"]
-
-
-def test_a_new_host_says_in_our_words_why_it_is_disabled(fake: Fake, testmode: bool) -> None:
-    fake.new = {"cmp2", "somebody"}
-    ret = STATES["nova_hosts"].mapped("hosts", ["cmp1", "cmp2"])
-    assert ret["result"] is (None if testmode else True), ret["comment"]
-    assert fake.calls == ([] if testmode else ["discover_hosts", "hold cmp2"])
-    if not testmode:
-        assert fake.held == {"cmp2": "saltern: new, not proven yet"}
-        assert STATES["nova_hosts"].mapped("hosts", ["cmp1", "cmp2"])["changes"] == {}
-
-
-def test_a_host_that_the_schedulers_search_mapped_is_named_too(fake: Fake, testmode: bool) -> None:
-    fake.mapped, fake.new = {"cmp1"}, {"cmp1"}
-    STATES["nova_hosts"].mapped("hosts", ["cmp1"])
-    assert fake.calls == ([] if testmode else ["hold cmp1"])
 
 
 @pytest.mark.parametrize("name", sorted(STATES))

@@ -1,4 +1,4 @@
-"""Notes who is let in."""
+"""Notes who is let in: the canary does its work wherever it is tried."""
 
 import stub_notes
 
@@ -9,15 +9,12 @@ def __virtual__():
     return __virtualname__
 
 
-def allow(hosts, allowed=True, timeout=None):
-    """The canary may go to ``hosts``."""
-    return hosts
-
-
-def release(host):
-    """Note that ``host`` works from now on."""
-    stub_notes.note(__opts__, "let in", host=host)
-    return True
+def prove(hosts, image=None, timeout=300, together=8):
+    """Note the trial, and that ``hosts`` work from now on."""
+    stub_notes.note(__opts__, "tried", hosts=hosts)
+    for host in hosts:
+        stub_notes.note(__opts__, "let in", host=host)
+    return dict.fromkeys(hosts, "")
 
 
 def hold(host, reason, dated=False):
