@@ -54,10 +54,14 @@ def _told(node: str, after: float) -> list[float]:
     return [m["at"] for m in said if f"{node} is gone" in m["faults"]]
 
 
-def _helped(node: str, number: int) -> list[tuple[str, str]]:
-    """What was done to services of ``node`` after event ``number``, but looking at them."""
-    done = reactor.actions(reactor.acted_since(number))
-    return [one for one in done if f" on {node}" in one[0] and one[1] != "look"]
+def _helped(node: str, number: int) -> list[tuple[str, str, list[str]]]:
+    """What was done to services of ``node`` after event ``number``, but for looks, and why."""
+    return [
+        (entry["fault"], action["operation"], entry["reasons"])
+        for entry in reactor.acted_since(number)
+        for action in entry["actions"]
+        if f" on {node}" in entry["fault"] and action["operation"] != "look"
+    ]
 
 
 def _gaps(seen: watch.Watch, start: float, end: float) -> dict[str, float]:
