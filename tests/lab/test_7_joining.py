@@ -26,6 +26,8 @@ CROWDED = 1.5  # times as long as one for ten at once
 
 #: What each that was alone took, for the crowd to be compared with.
 alone: list[float] = []
+#: Seconds that the cores of this machine worked for each of those, the rest of the cloud included.
+work: list[float] = []
 #: From power to enabled, of each that had died while it joined.
 finished: list[float] = []
 
@@ -43,11 +45,12 @@ def joins(number: int) -> list[tuple[str, bool]]:
 def put_to_work(names: list[str]) -> float:
     """Seconds from their keys being accepted until all of ``names`` are enabled."""
     newcomers.boot(names)
-    began = time.monotonic()
+    began, worked = time.monotonic(), faults.worked()
     newcomers.accept(names)
     commands.wait_for(
         f"{', '.join(names)} to be enabled", lambda: set(names) <= newcomers.enabled(), 3 * JOINED
     )
+    work.append((faults.worked() - worked) / len(names))
     return time.monotonic() - began
 
 
@@ -64,6 +67,7 @@ def test_a_node_whose_key_is_accepted_is_put_to_work_once(name: str, edited: Edi
         assert name not in newcomers.enabled()
         alone.append(put_to_work([name]))
         faults.figures("joined", alone, TARGET)
+        faults.figures("joined-work", work, None)
         reactor.wait_quiet(JOINED)
         assert joins(number) == [(f"new node {name}", True)]
         podman.inside(name, "systemctl", "is-active", "nova-compute")
@@ -112,3 +116,4 @@ def test_f27_keys_that_are_accepted_at_once(edited: Edit) -> None:
     one = statistics.median(alone)
     commands.keep("crowd", {"one": round(one, 1), f"{CROWD}": round(together, 1)})
     faults.figures("F27", [together / one], CROWDED)
+    faults.figures("F27-work", work[-1:], None)
