@@ -263,6 +263,15 @@ def test_a_part_of_the_nodes_is_worked_on_alone() -> None:
     assert work.changes == {"n1": {"agent restarted": ["agent"]}}
 
 
+def test_a_node_without_services_gets_what_all_nodes_share() -> None:
+    cloud = a_cloud()
+    bare = {"roles": ["none"], "addresses": {"management": "192.0.2.9"}}
+    cloud = Cloud({**cloud.model, "nodes": {**cloud.model["nodes"], "n1": bare}}, cloud.catalog)
+    nodes = FakeFleet()
+    deploy.Deployment(cloud, nodes, Silent(), only=["n1"]).at_once()
+    assert nodes.functions() == ["state.sls"]
+
+
 def test_batches() -> None:
     four = ["a", "b", "c", "d"]
     assert list(fleet.in_batches(four, 3)) == [["a", "b", "c"], ["d"]]
