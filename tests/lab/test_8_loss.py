@@ -13,9 +13,12 @@ CALM = 120  # seconds for a cloud to be calm before the cut
 SETTLE = 30  # seconds after the cut in which answers may fail: election, quorum, dead connections
 STEADY = 10  # seconds without a failure that count as being back
 TOLD, TARGET = 60, 15.0  # seconds until a human must know, and should
+#: An endpoint and the controller that writes go to are lost in every run of the tests; the other
+#: controllers, which take as long again, where faults are measured.
+LOST = ["lb1", "ctl1", *(["ctl2", "ctl3"] if faults.RUNS > 1 else [])]
 
 
-@pytest.mark.parametrize("node", ["lb1", "ctl1", "ctl2", "ctl3"])
+@pytest.mark.parametrize("node", LOST)
 def test_every_api_survives_the_loss_of(node: str, deployed: None, members: list[str]) -> None:
     commands.wait_for("another operation on the cloud to end", commands.idle, commands.IDLE)
     endpoints = [name for name in members if "endpoint" in apis.model()["nodes"][name]["roles"]]
