@@ -17,8 +17,11 @@ from typing import Any
 import saltern_sdk
 from saltern import validation
 
-#: Seconds between two looks at an instance.
-POLL = 1.0
+#: Seconds between two looks at what Nova and Neutron have done.
+POLL = 2.0
+#: Seconds between two reads of a console. Each costs the API and the host most of a second on a
+#: slow machine, and takes that from the instance that is to boot there.
+LISTEN = 3.0
 #: Seconds until what was removed must be gone.
 CLEANUP_TIMEOUT = 90
 #: Seconds after which a removal that is accepted and not seen is asked for again.
@@ -150,7 +153,7 @@ def heard(conn: Any, server: Any, deadline: float) -> dict[str, str]:
     while not validation.finished(said) and time.monotonic() < deadline:
         said = validation.console(_console(conn, server))
         if not validation.finished(said):
-            time.sleep(POLL)
+            time.sleep(LISTEN)
     return said
 
 

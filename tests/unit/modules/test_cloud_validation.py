@@ -22,6 +22,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
     fake = FakeCloud()
     monkeypatch.setattr(saltern_sdk, "connect", lambda pillar: fake)
     monkeypatch.setattr(saltern_canary, "POLL", 0)
+    monkeypatch.setattr(saltern_canary, "LISTEN", 0)
     return fake
 
 

@@ -232,6 +232,7 @@ def placed(fake: FakeCompute, monkeypatch: pytest.MonkeyPatch) -> Placed:
     both = iter([placed])
     monkeypatch.setattr(saltern_sdk, "connect", lambda pillar: next(both, fake))
     monkeypatch.setattr(saltern_canary, "POLL", 0)
+    monkeypatch.setattr(saltern_canary, "LISTEN", 0)
     monkeypatch.setattr(trial, "KNOWN", 0.1)
     return placed
 
