@@ -10,6 +10,7 @@ that hangs on a live minion, and leaves out, rather than names, the nodes that d
 
 from __future__ import annotations
 
+import math
 import pathlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,9 @@ LOOK_EVERY = 15
 PUBLISH_TIMEOUT = 30
 #: Seconds that a node has to answer that question; busy ones need a few.
 PRESENCE_TIMEOUT = 10
+#: So often in a row a node that has answered it before may leave it unanswered: what it works on
+#: may keep it too busy. Who has never answered is not there.
+MAY_MISS = 1
 #: Seconds between a return on the bus and another look whether the master has kept it.
 KEPT_SOON = 0.02
 #: The file of a return in the folder of its node, see ``salt.returners.local_cache``. Not asked of
@@ -145,6 +149,7 @@ class _Job:
         self._bus = bus
         self._jid = jid
         jobs = str(pathlib.Path(opts["cachedir"]) / "jobs")
+        self._missed: dict[str, int] = {}  # by who has answered a look before: how often not since
         self._folder = pathlib.Path(salt.utils.jid.jid_dir(jid, jobs, opts["hash_type"]))
         #: Without Salt's own job cache there is nothing but the bus to believe.
         self._keeps = (
@@ -193,8 +198,14 @@ class _Job:
             )
             if event and event.get("id") in silent:
                 running[event["id"]] = event["return"]
+        answering = {node for node in silent if _is_answer(running.get(node))}
+        for node in silent & self._missed.keys():
+            self._missed[node] += 1
+        self._missed.update(dict.fromkeys(answering, 0))
         settled = {
-            node: Answer(False, NO_ANSWER) for node in silent if not _is_answer(running.get(node))
+            node: Answer(False, NO_ANSWER)
+            for node in silent - answering
+            if self._missed.get(node, math.inf) > MAY_MISS
         }
         ended = {node for node in silent if running.get(node) == {}}
         if ended and self._keeps:  # its event was lost on the bus, its return was not

@@ -22,6 +22,7 @@ class FakeMaster:
     def __init__(self, *events: dict[str, Any] | None) -> None:
         self.events = list(events)
         self.running: dict[str, Any] = {}
+        self.then: list[dict[str, Any]] = []  # what runs by the next looks
         self.looks: list[dict[str, Any] | None] = []
         self.forged: set[str] = set()  # whose returns on the bus are not theirs
         self.opts: dict[str, Any] = {}
@@ -73,6 +74,7 @@ class FakeMaster:
             return {}
         assert how["arg"] == ["1"]
         self.looks = [returned(n, said) for n, said in self.running.items() if n in nodes]
+        self.running = self.then.pop(0) if self.then else self.running
         return {"jid": "2"}
 
 
@@ -139,6 +141,18 @@ def test_a_node_that_does_not_answer_is_not_waited_for(master: FakeMaster) -> No
         "b": Answer(False, NO_ANSWER),
         "c": Answer(False, NO_ANSWER),
     }
+
+
+def test_a_node_that_is_too_busy_for_one_look_is_waited_for(master: FakeMaster) -> None:
+    job = {"a": {"jid": "1"}}
+    master.running, master.then = job, [{}, job, {}]
+    master.events = [None, None, None, None, returned("a", 1)]
+    assert call(master, "a", timeout=600) == {"a": Answer(True, 1)}
+
+
+def test_a_node_that_dies_at_its_work_is_given_up_by_the_second_look(master: FakeMaster) -> None:
+    master.running, master.then = {"a": {"jid": "1"}}, [{}]
+    assert call(master, "a", timeout=600) == {"a": Answer(False, NO_ANSWER)}
 
 
 def test_a_return_that_the_bus_lost_is_found(master: FakeMaster) -> None:
