@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("quie
 HEARD = 60  # seconds until the reactor must know
 JOINED = 300  # seconds for a join on a machine that has other work
 #: Computes that are accepted at once: ten where faults are measured, so many in every test run.
-CROWD = 10 if faults.RUNS > 1 else 3
+CROWD = 10 if faults.RUNS > 1 else 2
 TARGET = 60.0  # seconds from an accepted key to an enabled host
 CROWDED = 1.5  # times as long as one for ten at once
 
