@@ -19,8 +19,9 @@ log = logging.getLogger(__name__)
 #: Seconds for a node to answer a ping; and for neighbours to try it, and to say so.
 PING = 2
 REACH, REACHED = 1.5, 4
-#: Seconds until a node that did not name its outbox is asked for it again.
-PROVE_AGAIN = 10.0
+#: Seconds until a node that did not name its outbox is asked for it again: at first, and at most.
+#: Each time it is twice as long: jobs that a busy node has not come to yet must not pile up.
+PROVE_AGAIN, PROVE_SELDOM = 10.0, 300.0
 #: What a node says that has not got today's code: it answers.
 UNKNOWN = "is not available"
 #: Calls side by side: two for each question, and all that fell silent together are one question.
@@ -43,7 +44,7 @@ class Watch:
     ) -> None:
         self._fleet = fleet
         self._prove = prove
-        self._prove_at: dict[str, float] = {}
+        self._proving: dict[str, tuple[float, float]] = {}  # node -> asked when, again after
         self._presence = Presence(gone)
         self._pool = ThreadPoolExecutor(CALLS, thread_name_prefix="presence")
         self._asked: list[tuple[Question, Future[frozenset[str]], Future[dict[str, set[str]]]]] = []
@@ -66,8 +67,7 @@ class Watch:
         :param unproven: of those expected, who has never named its outbox.
         :param busy: somebody works on the cloud.
         """
-        if nameless := [n for n in unproven if now >= self._prove_at.get(n, now)]:
-            self._prove_at.update(dict.fromkeys(nameless, now + PROVE_AGAIN))
+        if nameless := self._nameless(unproven, now):
             self._pool.submit(self._ping, nameless)
         found, question = self._presence.look(cloud, expected, beats, now)
         for asked in [asked for asked in self._asked if asked[1].done() and asked[2].done()]:
@@ -83,6 +83,14 @@ class Watch:
                 )
             )
         return found
+
+    def _nameless(self, unproven: Collection[str], now: float) -> list[str]:
+        """Who of ``unproven`` is to be asked now."""
+        known = {node: self._proving[node] for node in unproven if node in self._proving}
+        due = [n for n in unproven if n not in known or now >= sum(known[n])]
+        again = {n: min(2 * known[n][1], PROVE_SELDOM) if n in known else PROVE_AGAIN for n in due}
+        self._proving = {**known, **{node: (now, pause) for node, pause in again.items()}}
+        return due
 
     def answering(self, now: float) -> dict[str, bool]:
         """Node -> whether it is heard of; who is still being asked for is left out."""

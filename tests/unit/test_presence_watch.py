@@ -160,6 +160,14 @@ def test_who_has_not_named_its_outbox_is_asked_now_and_then(site: Site) -> None:
     assert site.fleet.asked[1][1] == ("cmp2",)
 
 
+def test_who_does_not_name_its_outbox_is_asked_less_and_less(site: Site) -> None:
+    """It may be too busy to: its jobs must not pile up."""
+    nameless = site.watch._nameless
+    assert [at for at in range(160) if nameless(["cmp2"], float(at))] == [0, 10, 30, 70, 150]
+    assert nameless([], 160.0) == [], "it has named it"
+    assert nameless(["cmp2"], 161.0) == ["cmp2"], "its outbox is another one now"
+
+
 def test_who_is_asked_whether_it_is_there_names_its_outbox_too(site: Site) -> None:
     site.now += 10  # nobody's beats count any more: their outboxes are new ones
     site.watch.turn(site.cloud, site.cloud.nodes, site.beats, site.now)
