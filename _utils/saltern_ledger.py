@@ -299,7 +299,7 @@ class Ledger:
                     timeout=HEALTH_TIMEOUT,
                     kwargs={"services": services},
                 )
-                world.answered(answers, services)
+                world.answered(answers, now, services)
             observed = world.observed(cloud)
         made: Decision = decide.decide(rule, read, cloud, observed, history, now)
         return made

@@ -160,6 +160,7 @@ class Scanner:
         seen = self._world.observed(cloud)
         if seen.busy:
             return
+        asked = self._world.clock()
         answers: dict[str, Mapping[str, Answer]] = {}
         for question in scanning.QUESTIONS:
             nodes = question.nodes(cloud, seen.accepted, seen.joined)
@@ -169,20 +170,27 @@ class Scanner:
                 )
                 # A question may be asked of several groups of nodes.
                 answers[question.function] = {**answers.get(question.function, {}), **found}
-        self._world.answered(answers.get("openstack.health", {}))
+        self._world.answered(answers.get("openstack.health", {}), asked)
         for node, answer in answers.get("test.ping", {}).items():
             if answer.ok:
                 self._world.heard(node)
         history = self._past.now()
         busy = self._world.observed(cloud).busy  # it may have begun meanwhile
         faults = [past.fault for past in history.open()]
+        newer = self._world.learnt_since(asked) | _done_since(history, asked)
         self._reports.put(
             scanning.findings(
-                cloud, answers, seen.joined, busy=busy, out=_out(history), faults=faults
+                cloud,
+                answers,
+                seen.joined,
+                busy=busy,
+                out=_out(history),
+                faults=faults,
+                newer=newer,
             )
         )
         if not busy:
-            for fault, why in scanning.over(cloud, answers, seen.joined, faults).items():
+            for fault, why in scanning.over(cloud, answers, seen.joined, faults, newer).items():
                 self._journal.record("resolved", fault=_plain(fault), why=why)
 
 
@@ -209,6 +217,15 @@ def _out(history: History) -> set[tuple[str, str]]:
         (past.fault.subject, past.fault.node)
         for past in history.open()
         if any(action.operation == "isolate" and action.ok for action in past.actions)
+    }
+
+
+def _done_since(history: History, since: float) -> set[tuple[str, str]]:
+    """``(node, service)`` that something was done about which ended after ``since``."""
+    return {
+        (past.fault.node, past.fault.subject)
+        for past in history.open()
+        if past.last is not None and (past.last.ended or 0.0) > since
     }
 
 

@@ -64,13 +64,14 @@ class Operations:
     def ask(self, questions: Mapping[str, Sequence[str]]) -> None:
         """Ask nodes for the health of services; the world learns the answers."""
         services = sorted({service for names in questions.values() for service in names})
+        asked = self._world.clock()
         answers = self._fleet.call(
             sorted(questions),
             "openstack.health",
             timeout=HEALTH_TIMEOUT,
             kwargs={"services": services},
         )
-        self._world.answered(answers, services)
+        self._world.answered(answers, asked, services)
 
     # -- after a restart ---------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class World:
         self._journal = journal
         self._keys = keys
         self._home = home
-        self._clock = clock
+        self.clock = clock
         self._guard = threading.Lock()
         self._seen: dict[str, dict[str, Status]] = {}  # by reports and by asking
         self._asked: dict[tuple[str, str], float] = {}  # (node, service) -> when it was asked
@@ -56,23 +56,27 @@ class World:
             reason = str(report.body.get("reason", ""))
             self._learn(report.node, {service: _status(status, reason, report.at)})
 
-    def answered(self, answers: Mapping[str, Answer], services: list[str] | None = None) -> None:
+    def answered(
+        self, answers: Mapping[str, Answer], asked: float, services: list[str] | None = None
+    ) -> None:
         """Learn from what nodes have answered to ``openstack.health``.
 
+        asked
+            When they were asked, by the clock. An answer takes its time: what a node has reported
+            since then is newer.
         services
             The ones they were asked about, which count as asked even where nobody answered.
         """
-        now = self._clock()
         for node, answer in answers.items():
             with self._guard:
-                self._asked.update({(node, service): now for service in services or ()})
+                self._asked.update({(node, service): asked for service in services or ()})
             if not answer.ok or not isinstance(answer.value, Mapping):
                 continue
             self.heard(node)
             self._learn(
                 node,
                 {
-                    str(service): _status(str(s.get("status")), str(s.get("reason", "")), now)
+                    str(service): _status(str(s.get("status")), str(s.get("reason", "")), asked)
                     for service, s in answer.value.items()
                     if isinstance(s, Mapping)
                 },
@@ -81,7 +85,7 @@ class World:
     def heard(self, node: str) -> None:
         """Learn that ``node`` answers."""
         with self._guard:
-            self._heard[node] = self._clock()
+            self._heard[node] = self.clock()
 
     def present(self, answering: Mapping[str, bool]) -> None:
         """Learn who beats and who does not, of the nodes that have joined."""
@@ -90,7 +94,10 @@ class World:
 
     def _learn(self, node: str, statuses: Mapping[str, Status]) -> None:
         with self._guard:
-            self._seen.setdefault(node, {}).update(statuses)
+            seen = self._seen.setdefault(node, {})
+            for service, status in statuses.items():
+                if service not in seen or seen[service].at <= status.at:
+                    seen[service] = status
 
     # -- knowing -----------------------------------------------------------------------------
 
@@ -98,6 +105,16 @@ class World:
         """Whether somebody has asked ``node`` about ``service`` after ``since``."""
         with self._guard:
             return self._asked.get((node, service), 0.0) >= since
+
+    def learnt_since(self, since: float) -> set[tuple[str, str]]:
+        """``(node, service)`` of all that something was learnt of after ``since``."""
+        with self._guard:
+            return {
+                (node, service)
+                for node, seen in self._seen.items()
+                for service, status in seen.items()
+                if status.at > since
+            }
 
     def lock_path(self, cloud: Cloud) -> pathlib.Path:
         """The lock that every operation on ``cloud`` takes."""
@@ -157,7 +174,7 @@ class World:
 
     def answering(self) -> dict[str, bool]:
         """Node -> whether it is heard of; who is being asked for is left out."""
-        now = self._clock()
+        now = self.clock()
         with self._guard:
             heard = {node: True for node, at in self._heard.items() if at > now - HEARD_FOR}
             return {**heard, **self._present}

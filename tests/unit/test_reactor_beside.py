@@ -52,12 +52,26 @@ def test_the_newest_word_on_a_service_is_known(bench: Bench) -> None:
             "ctl1": Answer(True, {"api": {"status": "degraded", "reason": "slow"}, "web": 7}),
             "ctl2": Answer(False, "no answer"),
         },
+        at + 2.5,
         ["api"],
     )
     status = bench.observed().services["ctl1"]["api"]
-    assert (status.status, status.reason, status.at) == ("degraded", "slow", at + 3)
+    assert (status.status, status.reason, status.at) == ("degraded", "slow", at + 2.5)
     assert bench.world.asked_since("ctl2", "api", at), "it was asked, and is silent"
     assert not bench.world.asked_since("ctl1", "web", at)
+
+
+def test_what_a_node_reports_while_it_is_asked_is_newer_than_its_answer(bench: Bench) -> None:
+    asked = bench.clock.now
+    body = {"service": "api", "status": "down", "reason": "inactive"}
+    bench.world.reported(Report(1, asked + 1, "t", "ctl1", "node", "failed", body))
+    said = {"api": {"status": "ok"}, "web": {"status": "ok"}}
+    bench.clock.now = asked + 2
+    bench.world.answered({"ctl1": Answer(True, said)}, asked)
+    assert bench.observed().services["ctl1"]["api"].status == "down"
+    assert bench.world.learnt_since(asked) == {("ctl1", "api")}
+    bench.world.answered({"ctl1": Answer(True, said)}, asked + 2)
+    assert bench.observed().services["ctl1"]["api"].status == "ok"
 
 
 def test_a_node_that_is_not_in_the_model_is_not_remembered(bench: Bench) -> None:
@@ -71,7 +85,7 @@ def test_services_that_a_node_makes_up_are_not_remembered(bench: Bench) -> None:
     for number in range(50):
         body = {"service": f"made-up-{number}", "status": "down"}
         bench.world.reported(Report(number, 1.0, "t", "ctl1", "node", "failed", body))
-    bench.world.answered({"ctl1": Answer(True, {"noise": {"status": "ok"}})})
+    bench.world.answered({"ctl1": Answer(True, {"noise": {"status": "ok"}})}, 1.0)
     assert "ctl1" not in bench.observed().services
     assert not bench.world._seen["ctl1"], "nor kept with every decision"
 
@@ -231,6 +245,32 @@ def test_what_the_reactor_took_out_stays_out(bench: Bench) -> None:
     assert threads._out(past.now()) == {("api", "ctl1")}
     bench.journal.record("resolved", fault=fault, why="well again")
     assert threads._out(past.now()) == set()
+
+
+def test_a_scan_does_not_answer_for_what_has_changed_since_it_asked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(scanning, "findings", lambda *_, **more: seen.update(more) or [])
+    monkeypatch.setattr(scanning, "over", lambda *given: seen.update(over=given[4]) or {})
+    fault = {"node": "ctl2", "kind": "service", "subject": "web"}
+    decided = {"report": 1, "rule": "failed", "fault": fault, "operation": "restart", "rung": 0}
+    bench.journal.record("decision", **decided, verdict="act", reasons=[])
+    began = bench.journal.record("began", **decided)
+
+    def health(node: str, _: object) -> dict[str, Any]:
+        """Slowly: meanwhile a node reports, and an action on another ends."""
+        if node == "ctl1":
+            bench.clock.now += 1
+            body = {"service": "api", "status": "down"}
+            bench.world.reported(Report(2, bench.clock.now, "t", node, "node", "failed", body))
+            bench.journal.record("ended", **decided, action=began, ok=False, detail="")
+        return {"api": {"status": "ok"}, "web": {"status": "ok"}}
+
+    scanner(bench, FakeFleet(openstack__health=health), []).scan(cloud())
+    assert seen["newer"] == seen["over"] == {("ctl1", "api"), ("ctl2", "web")}
+    scanner(bench, FakeFleet(openstack__health=lambda *_: {}), []).scan(cloud())
+    assert seen["newer"] == set()
 
 
 def listening(bench: Bench) -> Listener:

@@ -154,7 +154,7 @@ def test_somebody_who_takes_the_lock_at_this_moment_is_waited_for(
 def answers(bench: Bench, status: str) -> None:
     def answered(questions: object) -> None:
         said = Answer(True, {"db": {"status": status, "reason": ""}})
-        bench.world.answered(dict.fromkeys(("ctl2", "ctl3"), said), ["db"])
+        bench.world.answered(dict.fromkeys(("ctl2", "ctl3"), said), bench.clock.now, ["db"])
 
     bench.work.answers = answered
 

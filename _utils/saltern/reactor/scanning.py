@@ -34,6 +34,9 @@ Finding = tuple[str, str, dict[str, Any]]
 Answers = Mapping[str, Mapping[str, Answer]]
 #: Node -> why it is no member of its cluster.
 Missing = dict[str, str]
+#: ``(node, service)`` of which something was learnt while everybody was being asked. An answer may
+#: be older than that: it says nothing.
+Newer = Collection[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def findings(
     busy: str = "",
     out: Collection[tuple[str, str]] = (),
     faults: Collection[Fault] = (),
+    newer: Newer = (),
 ) -> list[Finding]:
     """Everything that is not as the model wants it, by what the nodes have just said.
 
@@ -83,10 +87,11 @@ def findings(
     :param busy: who holds the lock of the cloud. Who deploys takes things down on purpose.
     :param out: ``(service, node)`` taken out of the balancer on purpose.
     :param faults: troubles that are open; the end of one is found too.
+    :param newer: what was learnt of meanwhile; it is left to the next scan.
     """
     if busy or not joined:
         return []
-    healths = _healths(cloud, answers, joined)
+    healths = _healths(cloud, answers, joined, newer)
     missing = _missing(cloud, answers, healths)
     return [
         *_services(healths, missing, faults),
@@ -97,18 +102,22 @@ def findings(
 
 
 def over(
-    cloud: Cloud, answers: Answers, joined: Collection[str], faults: Collection[Fault]
+    cloud: Cloud,
+    answers: Answers,
+    joined: Collection[str],
+    faults: Collection[Fault],
+    newer: Newer = (),
 ) -> dict[Fault, str]:
     """Which of the open ``faults`` have ended without anybody reporting it, and how that is known.
 
     Of a service its own node says so; these have nobody who does: too much being sick at once, a
     member outside of its cluster, reports that were dropped, a node that was gone and joined anew.
     """
-    healths = _healths(cloud, answers, joined)
+    healths = _healths(cloud, answers, joined, newer)
     missing = _missing(cloud, answers, healths)
     found = {}
     for fault in faults:
-        if fault.kind == SICK and _all_well(_group(cloud, fault.subject, joined), healths):
+        if fault.kind == SICK and _all_well(_group(cloud, fault.subject, joined), healths, newer):
             found[fault] = "all of them answer, and nothing on them is down"
         elif fault.node not in healths:
             continue
@@ -131,8 +140,8 @@ def _group(cloud: Cloud, label: str, joined: Collection[str]) -> list[str]:
     ]
 
 
-def _all_well(nodes: Collection[str], healths: Healths) -> bool:
-    return all(
+def _all_well(nodes: Collection[str], healths: Healths, newer: Newer) -> bool:
+    return not any(node in nodes for node, _ in newer) and all(
         node in healths
         and all(status not in (health.DOWN, STARTING) for status, _ in healths[node].values())
         for node in nodes
@@ -149,7 +158,7 @@ def pending(cloud: Cloud, accepted: Collection[str]) -> list[str]:
 Healths = Mapping[str, Mapping[str, tuple[str, str]]]  # node -> service -> status, reason
 
 
-def _healths(cloud: Cloud, answers: Answers, joined: Collection[str]) -> Healths:
+def _healths(cloud: Cloud, answers: Answers, joined: Collection[str], newer: Newer) -> Healths:
     """What each node says of the services that it runs by the model, and of no others."""
     found = {}
     for node in cloud.nodes:
@@ -159,7 +168,7 @@ def _healths(cloud: Cloud, answers: Answers, joined: Collection[str]) -> Healths
             found[node] = {
                 service: (_status(state), _short(state.get("reason")))
                 for service, state in own.items()
-                if isinstance(state, Mapping)
+                if isinstance(state, Mapping) and (node, service) not in newer
             }
     return found
 

@@ -398,3 +398,22 @@ def test_what_nobody_reports_the_end_of_ends_with_a_scan(fleet: Fleet) -> None:
     assert over() == set(faults) - {service, member}
     fleet.answers["openstack.health"]["ctl1"] = SILENT
     assert over() == {gone}
+
+
+def test_what_was_learnt_of_meanwhile_is_left_to_the_next_scan(fleet: Fleet) -> None:
+    fleet.health("ctl1", "glance", "down", "inactive")
+    open_ = Fault("ctl2", "service", "memcached")
+    sick = Fault("", "sick", "controller")
+    newer = {("ctl1", "glance"), ("ctl2", "memcached")}
+    assert fleet.found(faults=[open_], newer=newer) == []
+    assert fleet.found(faults=[open_], newer=set()) == [
+        down("ctl1", "glance", "inactive"),
+        ("saltern/scan/service", "ctl2", {"service": "memcached", "status": "ok", "reason": ""}),
+    ]
+    fleet.health("ctl1", "glance", "ok")
+
+    def over(newer: scanning.Newer) -> dict[Fault, str]:
+        return scanning.over(fleet.cloud, fleet.answers, fleet.joined, [sick], newer)
+
+    assert not over(newer), "nobody knows whether all are well"
+    assert set(over(())) == {sick}
