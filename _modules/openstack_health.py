@@ -8,6 +8,7 @@ import json
 import threading
 import time
 
+import saltern_pressure
 import saltern_probes
 import saltern_processes
 from salt.exceptions import CommandExecutionError, SaltException
@@ -16,8 +17,9 @@ from saltern import versions
 
 __virtualname__ = "openstack"
 
-#: Seconds until a probe that has not come back counts as silent, whatever holds it up.
-PATIENCE = saltern_probes.TIMEOUT + 0.5
+#: Seconds beyond its own timeout until a probe that has not come back counts as silent, whatever
+#: holds it up.
+GRACE = 0.5
 
 #: Seconds between two looks while a gate waits, at first and at most.
 POLL = (0.3, 1.5)
@@ -47,7 +49,9 @@ def health(services=None, deep=False, wait=0):
     Whether each service of this node works: its units run, and it answers.
 
     Everything asked is local to the node and has a timeout of two seconds, so that the answer
-    is as fast and as true while the database, the broker or a peer is gone.
+    is as fast and as true while the database, the broker or a peer is gone. While processes of the
+    machine wait for a core more than half of the time (``/proc/pressure/cpu``) it is four times as
+    long: what is slow then is not down.
 
     services
         Only these (list or comma-separated); default: every service this node runs by the model.
@@ -62,8 +66,8 @@ def health(services=None, deep=False, wait=0):
 
     Returns ``{service: {status: ok|degraded|down, reason: str, seconds: float}}``, and a non-zero
     retcode when any service is not ok. What is down while the machine has been up for less than
-    three minutes may only be starting: with it comes ``booted``, the seconds since. Raises
-    CommandExecutionError without a pillar.
+    three minutes (twelve while it is as busy as that) may only be starting: with it comes
+    ``booted``, the seconds since. Raises CommandExecutionError without a pillar.
 
     CLI Example:
 
@@ -113,21 +117,22 @@ def _look(cloud, names, deep):
         if _is_down(seen[name]):
             continue  # it would be said twice
         thread.join(max(0.0, box["until"] - time.monotonic()))
-        took[name] = box.get("seconds", PATIENCE)
-        reason = box.get("reason", f"no answer within {PATIENCE:g} s")
+        took[name] = box.get("seconds", box["patience"])
+        reason = box.get("reason", f"no answer within {box['patience']:g} s")
         seen[name].append(verdicts.of_reason(reason))
     if deep:
         for name, reason in _deep(cloud, names).items():
             seen[name].append(verdicts.of_reason(reason))
-    booted = saltern_processes.since_boot()
+    age = saltern_processes.since_boot()
+    booted = round(age) if age < verdicts.BOOTING * saltern_pressure.slower() else None
     return {name: _told(verdicts.worst(seen[name]), took[name], booted) for name in names}
 
 
 def _told(verdict, seconds, booted):
     status, reason = verdict
     told = {"status": status, "reason": reason, "seconds": round(seconds, 3)}
-    if status == verdicts.DOWN and booted < verdicts.BOOTING:
-        told["booted"] = round(booted)
+    if status == verdicts.DOWN and booted is not None:
+        told["booted"] = booted
     return told
 
 
@@ -139,7 +144,8 @@ def _begin(name, spec):
     """Start the probe of ``name`` in a thread that nobody has to wait for."""
     if spec["kind"] not in saltern_probes.KINDS:
         return None
-    box = {"until": time.monotonic() + PATIENCE}
+    patience = saltern_probes.patience() + GRACE
+    box = {"patience": patience, "until": time.monotonic() + patience}
 
     def ask():
         started = time.monotonic()

@@ -9,6 +9,7 @@ import pathlib
 import time
 
 import salt.utils.path
+import saltern_pressure
 import saltern_systemctl
 from salt.exceptions import CommandExecutionError
 from saltern import units as systemd
@@ -16,7 +17,7 @@ from saltern import units as systemd
 __virtualname__ = "unit"
 __func_alias__ = {"reload_": "reload"}
 
-POLL = 0.2  # seconds between two looks at units that are starting
+POLL = (0.2, 1.0)  # seconds between two looks at units that are starting, at first and at most
 JOURNAL_LINES = 8
 
 
@@ -155,7 +156,8 @@ def restart_pending(services=None, timeout=120):
         Only units of these services (list or comma-separated); default: all.
 
     timeout
-        Seconds until a unit that is not up counts as failed.
+        Seconds until a unit that is not up counts as failed; four times as many while the machine
+        is starved (``/proc/pressure/cpu``).
 
     Returns what was restarted, as :func:`pending`. Raises as :func:`start`.
 
@@ -179,7 +181,8 @@ def restart(units, timeout=120):
         One name or a list.
 
     timeout
-        Seconds until a unit that is not up counts as failed.
+        Seconds until a unit that is not up counts as failed; four times as many while the machine
+        is starved (``/proc/pressure/cpu``).
 
     Returns and raises as :func:`start`.
 
@@ -203,7 +206,8 @@ def start(units, wait=True, timeout=120):
         False returns as soon as systemd has queued the starts: a gate has to look later.
 
     timeout
-        Seconds until a unit that is not up counts as failed.
+        Seconds until a unit that is not up counts as failed; four times as many while the machine
+        is starved (``/proc/pressure/cpu``).
 
     Returns ``{unit: {pid, started}}``. Raises CommandExecutionError with the last log lines of
     every unit that did not come up.
@@ -233,23 +237,29 @@ def _launch(verb, names, wait, timeout):
 
 
 def _await(names, timeout, not_before, was):
-    """Until every unit is up; with ``not_before``, up with another process than it ``was``."""
-    deadline = time.monotonic() + timeout
+    """Until every unit is up; with ``not_before``, up with another process than it ``was``.
+
+    Nothing starts in time where everything has to wait for a core: there ``timeout`` is longer.
+    """
+    began = time.monotonic()
+    pause, longest = POLL
     left = list(names)
     bad = {}
     while left:
+        slower, took = saltern_pressure.slower(), time.monotonic() - began
         for name, unit in _observe(left).items():
             outcome = systemd.progress(unit, time.time())
             if not_before and outcome == "up" and unit.started == was[name].started:
                 outcome = "waiting"  # the job is queued, the old process has not gone yet
             if outcome == "failed":
                 bad[name] = systemd.describe(unit)
-            elif outcome == "waiting" and time.monotonic() > deadline:
-                bad[name] = f"not up after {timeout} s: {systemd.describe(unit)}"
+            elif outcome == "waiting" and took > timeout * slower:
+                bad[name] = f"not up after {took:.0f} s: {systemd.describe(unit)}"
             if outcome == "up" or name in bad:
                 left.remove(name)
         if left:
-            time.sleep(POLL)
+            time.sleep(pause)
+            pause = min(pause * 1.3, longest)
     if bad:
         raise CommandExecutionError("\n".join(_failure(n, why) for n, why in sorted(bad.items())))
 

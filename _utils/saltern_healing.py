@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import saltern_pressure
 import saltern_systemctl
 import saltern_systemd
 from saltern.reactor.watched import Unit, unit_to_restart
@@ -80,7 +81,8 @@ def alone(patience: float, path: Path | None = None) -> Iterator[None]:
 
 
 def restart(patient: Patient, wait: float = 30.0) -> dict[str, Any]:
-    """Restart what does not work of ``patient``, and wait until it does.
+    """Restart what does not work of ``patient``, and wait until it does: ``wait`` seconds, and more
+    while nothing on this machine can be fast.
 
     What is degraded, or on its way, is not touched. Returns ``before``, ``did`` (``nothing``,
     ``waited``, ``started``, ``restarted``), ``after`` (``{status, reason}``) and ``seconds``.
@@ -96,7 +98,7 @@ def restart(patient: Patient, wait: float = 30.0) -> dict[str, Any]:
         did = _act(patient, shown)
         # systemd counts anew what we act on, and nothing else.
         spent = {unit.name: unit.restarts for unit in saltern_systemd.show(patient.units)}
-        after = _await(patient, shown, spent, began + wait)
+        after = _await(patient, shown, spent, lambda: began + wait * saltern_pressure.slower())
     return {
         "before": before["status"],
         "did": did,
@@ -127,7 +129,10 @@ def _act(patient: Patient, shown: Sequence[Unit]) -> str:
 
 
 def _await(
-    patient: Patient, was: Sequence[Unit], spent: Mapping[str, int], deadline: float
+    patient: Patient,
+    was: Sequence[Unit],
+    spent: Mapping[str, int],
+    deadline: Callable[[], float],
 ) -> dict[str, Any]:
     """The truth as soon as all is well, when a unit crashes again and again, or at the deadline.
 
@@ -149,7 +154,7 @@ def _await(
             pids = None
             if _hopeless(patient, spent):
                 return after
-        if now >= deadline:
+        if now >= deadline():
             if pids is not None:
                 return {"status": DOWN, "reason": "it answers, but does not keep running"}
             return after

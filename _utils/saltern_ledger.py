@@ -30,7 +30,7 @@ from saltern_reactor_world import World
 ALIVE = 30
 #: Seconds since its last beat for which a node counts as answering.
 HEARD = 15
-HEALTH_TIMEOUT = 10
+HEALTH_TIMEOUT = 20
 NO_COPY = "name a copy of journal.db"
 NO_JOURNAL = (
     "the reactor has never run on this master; "

@@ -10,11 +10,13 @@ import http.client
 import json
 import socket
 import struct
+import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import saltern_pressure
 from saltern import ovn
 from saltern.health import Degraded
 
@@ -27,10 +29,15 @@ DEEP_TIMEOUT = 10.0
 Spec = Mapping[str, Any]
 
 
+def patience() -> float:
+    """Seconds for any one network step now: more while nothing on this machine can be fast."""
+    return TIMEOUT * saltern_pressure.slower()
+
+
 def http_get(spec: Spec) -> str | None:
     """GET ``path``; any answer up to 399 is good. 503 by a file on purpose is only degraded."""
     where = f"{spec['address']}:{spec['port']}"
-    connection = http.client.HTTPConnection(spec["address"], spec["port"], timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(spec["address"], spec["port"], timeout=patience())
     try:
         connection.request("GET", spec["path"], headers={"Connection": "close"})
         answer = connection.getresponse()
@@ -159,12 +166,12 @@ def _where(spec: Spec) -> str:
 
 
 def _connect(spec: Spec) -> socket.socket:
-    return socket.create_connection((spec["address"], spec["port"]), timeout=TIMEOUT)
+    return socket.create_connection((spec["address"], spec["port"]), timeout=patience())
 
 
 def _unix(path: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(TIMEOUT)
+    sock.settimeout(patience())
     try:
         sock.connect(path)
     except OSError:
@@ -197,10 +204,11 @@ KINDS: Mapping[str, Callable[[Spec], str | None]] = {
 
 def ask(spec: Spec) -> str | None:
     """Probe by ``spec['kind']``; whatever goes wrong on the way becomes the reason."""
+    began = time.monotonic()
     try:
         return KINDS[spec["kind"]](spec)
     except TimeoutError:
-        return f"{_target(spec)} gives no answer within {TIMEOUT:g} s"
+        return f"{_target(spec)} gives no answer within {round(time.monotonic() - began, 1):g} s"
     except (OSError, http.client.HTTPException, ValueError) as exc:
         words = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
         return f"{_target(spec)}: {words}"

@@ -17,7 +17,7 @@ from typing import Any
 from saltern.cloud import Cloud
 from saltern.health import OK
 from saltern.reactor import decide as deciding
-from saltern.reactor.guards import SICK
+from saltern.reactor.guards import FRESH, SICK
 from saltern.reactor.history import History
 from saltern.reactor.rules import Rule
 from saltern.reactor.terms import Decision, Fault, Observed, Report
@@ -37,8 +37,6 @@ NO_PLACE = 0.5
 #: Seconds of records that are folded at a start: the longest pause lasts seven days.
 REMEMBERED = 8 * 86400
 FORGET_EVERY = 3600.0
-#: Seconds for which the answer to a question is fresh.
-FRESH = 10.0
 
 CANARY = "canary"
 FIGURES = re.compile(r"\d+(\.\d+)?")

@@ -24,7 +24,7 @@ from saltern_reactor_world import World
 log = logging.getLogger(__name__)
 
 #: Seconds that nodes have to tell the health of a few services.
-HEALTH_TIMEOUT = 10
+HEALTH_TIMEOUT = 20
 #: Seconds for which what was begun before a restart may still be running, and between two looks.
 STILL_RUNNING = 1800
 LOOK_EVERY = 2.0

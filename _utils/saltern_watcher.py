@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import saltern_healing
 import saltern_outbox
+import saltern_pressure
 import saltern_processes
 import saltern_systemd
 import saltern_watch_probes
@@ -137,6 +138,7 @@ class Watcher:
         if self._is_due("stops", STOPS):
             self._look_for_stops()
         if self._is_due("probe", PROBE):
+            self.watch.slower = saltern_pressure.slower()
             for service in self.watch.to_probe():
                 self._begin(self._probe(service))
         now = time.monotonic()

@@ -196,6 +196,13 @@ def test_what_keeps_crashing_is_not_called_well(node: Node) -> None:
     }
 
 
+def test_on_a_starved_machine_it_is_waited_for_longer(node: Node, starved: None) -> None:
+    node.add("glance-api", active="activating", sub="start", pid=0)
+    found = heal(node, wait=0.1)
+    assert (found["did"], found["after"]["status"]) == ("waited", "down")
+    assert found["seconds"] >= 0.4
+
+
 @pytest.mark.parametrize("sub", ["failed", "start"])
 def test_what_crashes_again_and_again_is_not_waited_for(node: Node, sub: str) -> None:
     """Five starts by systemd before do not count, two after ours do."""

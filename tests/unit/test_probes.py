@@ -95,13 +95,24 @@ def test_a_closed_port_is_a_reason(kind: str) -> None:
 def test_a_listener_that_says_nothing_is_given_up(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probes, "TIMEOUT", 0.05)
+    monkeypatch.setattr(probes, "TIMEOUT", 0.1)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         port = sock.getsockname()[1]
         assert probes.ask(spec(kind, port, path="/")) == (
-            f"127.0.0.1:{port} gives no answer within 0.05 s"
+            f"127.0.0.1:{port} gives no answer within 0.1 s"
+        )
+
+
+def test_a_starved_machine_is_given_longer(monkeypatch: pytest.MonkeyPatch, starved: None) -> None:
+    monkeypatch.setattr(probes, "TIMEOUT", 0.1)
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        port = sock.getsockname()[1]
+        assert probes.ask(spec("memcached", port)) == (
+            f"127.0.0.1:{port} gives no answer within 0.4 s"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import salt._logging
 import saltern_healing
+import saltern_pressure
 import saltern_processes
 import saltern_systemd
 import saltern_watch_probes
@@ -54,6 +55,11 @@ def test_a_beat_says_that_all_is_well(node: Node) -> None:
     assert (beat["bad"], beat["number"], beat["oldest"]) == ({}, 0, 1)
     assert time.time() - beat["at"] < 60
     assert node.master.reports() == []
+
+
+def test_the_watch_knows_that_its_machine_is_starved(node: Node, starved: None) -> None:
+    watcher = node.watch(node.until(node.master.beats))
+    assert watcher.watch.slower == saltern_pressure.SLOWER
 
 
 def test_what_happens_is_reported_with_numbers(node: Node) -> None:

@@ -17,7 +17,7 @@ from saltern.reactor.rules import OPERATIONS, Operation, Rule
 from saltern.reactor.terms import Fault, Observed, Report, Verdict
 
 #: Seconds after which what is known of a member of a quorum is too old to rely on.
-FRESH = 10
+FRESH = 20
 #: Seconds that a decision waits for fresh news of the other members before a human is told.
 PATIENCE = 60
 #: Fewer nodes than this are no group from which anything could be concluded.

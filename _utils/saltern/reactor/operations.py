@@ -19,8 +19,8 @@ from saltern.joining import any_of, ask_one
 from saltern.reactor.terms import Decision, Outcome
 
 # Seconds.
-HEAL_WAIT = 30  # until a service that was restarted must be well
-HEAL_TIMEOUT = 120  # with the wait for another service of the node that is being put right
+HEAL_WAIT = 30  # until a service that was restarted must be well; a starved node takes 4 times that
+HEAL_TIMEOUT = 180  # with the wait for another service of the node that is being put right
 LOOK_WAIT = 20
 ASK_TIMEOUT = 30
 RECHECK_TIMEOUT = 5

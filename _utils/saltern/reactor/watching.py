@@ -2,7 +2,8 @@
 
 Observations come in as they happen; what comes out is one change per change of a service's status,
 late enough that a blink is no outage and soon enough that an outage is no news. All times are
-seconds of one clock that never goes back.
+seconds of one clock that never goes back. On a machine whose processes wait for a core everything
+may take longer: ``slower`` times as long.
 """
 
 from __future__ import annotations
@@ -90,16 +91,16 @@ class _Track:
         if self.looping and self.unit.up and now >= self.entered + LOOP_CALM:
             self.looping, self.restarts = False, []
 
-    @property
-    def patience(self) -> float:
+    def patience(self, slower: float) -> float:
+        """Seconds that it may be away."""
         if self.crashed:
-            return BLINK
-        return PURPOSE if self.unit.moving else SETTLE
+            return BLINK * slower
+        return PURPOSE * slower if self.unit.moving else SETTLE
 
-    def deadline(self) -> float | None:
+    def deadline(self, slower: float) -> float | None:
         """When it will be something else if nothing happens."""
         if self.left is not None:
-            return self.left + self.patience
+            return self.left + self.patience(slower)
         return self.entered + LOOP_CALM if self.looping else None
 
 
@@ -128,7 +129,8 @@ class Watch:
         kinds: Iterable[str] = (),
         booted: float = -math.inf,
     ) -> None:
-        self._patient_until = booted + BOOTING
+        self.slower = 1.0  # whoever feeds this watch knows, see saltern_pressure
+        self._booted = booted
         self._worked: set[str] = set()  # since this watch began
         self.kinds = frozenset(kinds)
         self.told = dict(told or {})
@@ -138,6 +140,11 @@ class Watch:
         self._healed: set[str] = set()
         self.share = share
         self.adopt(share)
+
+    @property
+    def _patient_until(self) -> float:
+        """When what has not worked since the boot is not starting any more."""
+        return self._booted + BOOTING * self.slower
 
     def adopt(self, share: Share) -> None:
         """Watch this from now on; what is in both is not forgotten."""
@@ -253,7 +260,9 @@ class Watch:
 
     def deadline(self, now: float) -> float | None:
         """When :meth:`update` is worth calling, should nothing happen until then."""
-        times = [t for track in self._tracks.values() if (t := track.deadline()) is not None]
+        times = [
+            t for track in self._tracks.values() if (t := track.deadline(self.slower)) is not None
+        ]
         times.append(self._patient_until)
         return min((t for t in times if t > now), default=None)
 
@@ -273,7 +282,7 @@ class Watch:
         pending = False
         for track in tracks:
             if track.left is not None:
-                if now >= track.left + track.patience:
+                if now >= track.left + track.patience(self.slower):
                     return self._change(service, DOWN, track)
                 pending = True
         return None if pending else self._answering(service, tracks, now)
@@ -286,7 +295,8 @@ class Watch:
         entered = max(track.entered for track in tracks)
         answered = probe.good is not None and probe.good >= entered
         if probe.failures >= FAILURES:
-            if now < (self._patient_until if answered else entered + STARTING):
+            starting = entered + STARTING * self.slower
+            if now < (self._patient_until if answered else starting):
                 return None
             return self._change(service, HUNG, tracks[0], probe.reason)
         if probe.failures or (not answered and self._is_probed(service)):

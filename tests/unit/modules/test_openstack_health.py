@@ -139,6 +139,13 @@ def test_what_is_down_on_a_machine_that_just_booted_says_so(node: FakeNode) -> N
     assert "booted" not in module.health()["keystone"]
 
 
+def test_a_starved_machine_boots_for_longer(node: FakeNode, starved: None) -> None:
+    node.stopped, node.booted = {"keystone"}, 4 * module.verdicts.BOOTING - 1
+    assert "booted" in module.health()["keystone"]
+    node.booted += 1
+    assert "booted" not in module.health()["keystone"]
+
+
 def test_what_is_stopped_by_a_signal_is_down_and_nobody_waits_for_it(
     node: FakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +221,8 @@ def test_a_gate_ends_with_the_last_truth(node: FakeNode) -> None:
 
 
 def test_a_probe_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    monkeypatch.setattr(module, "GRACE", 0.0)
+    monkeypatch.setattr(module.saltern_probes, "TIMEOUT", 0.05)
     monkeypatch.setattr(module.saltern_probes, "ask", lambda spec: time.sleep(3))
     started = time.monotonic()
     found = module.health(["keystone", "glance"])

@@ -117,7 +117,7 @@ def pillar() -> dict[str, Any]:
 def configure_loader_modules(
     systemctl: FakeSystemctl, pillar: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> dict[Any, Any]:
-    monkeypatch.setattr(module, "POLL", 0.001)
+    monkeypatch.setattr(module, "POLL", (0.001, 0.001))
     monkeypatch.setattr("subprocess.run", systemctl.run)
     return {
         module: {
@@ -227,6 +227,15 @@ def test_a_unit_that_takes_too_long_is_named(systemctl: FakeSystemctl) -> None:
     systemctl.slow["slow"] = 10**6
     with pytest.raises(CommandExecutionError, match=r"slow: not up after 0 s: activating"):
         module.start("slow", timeout=0)
+
+
+def test_a_starved_machine_has_longer_to_start_a_unit(
+    systemctl: FakeSystemctl, starved: None
+) -> None:
+    systemctl.add("slow")
+    systemctl.slow["slow"] = 10**6
+    with pytest.raises(CommandExecutionError, match=r"slow: not up after 1 s: activating"):
+        module.start("slow", timeout=0.2)
 
 
 @pytest.mark.parametrize("function", ["enable", "disable", "stop", "mask", "unmask"])

@@ -272,13 +272,13 @@ def test_a_second_member_is_never_restarted(reactor: FakeDecider) -> None:
 
 def test_old_news_of_the_others_are_none(reactor: FakeDecider) -> None:
     healthy(reactor, "ctl2")
-    healthy(reactor, "ctl3", age=11)
+    healthy(reactor, "ctl3", age=guards.FRESH + 1)
     report = reactor.report("service-failed", "ctl1", service="galera", status="down")
     made = reactor.ask(report)
     assert (made.verdict, made.again_at) == ("wait", reactor.now + 2)
     assert made.reasons[0] == "galera has a quorum, and nothing fresh is known of it on ctl3"
     reactor.now += 60
-    healthy(reactor, "ctl3", age=10)
+    healthy(reactor, "ctl3", age=guards.FRESH)
     made = reactor.ask(report)
     assert made.verdict == "refuse" and made.reasons[0].endswith("known of it on ctl2")
 

@@ -5,41 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from saltern.health import BOOTING, Degraded
+from fake_watch import CRASHED, DEAD, SHARE, T0, all_well, statuses, unit
+from saltern.health import Degraded
 from saltern.reactor import watching
-from saltern.reactor.watched import Share, Unit
+from saltern.reactor.watched import Share
 from saltern.reactor.watching import Change, Watch
-
-SHARE = Share(
-    units={"keystone": "keystone", "mariadb": "galera", "galera-check": "galera"},
-    probes={"keystone": {"kind": "http"}, "galera": {"kind": "galera"}},
-    quorum=frozenset({"galera"}),
-)
-UP: dict[str, Any] = {
-    "load": "loaded", "file_state": "enabled", "active": "active", "sub": "running",
-    "result": "success", "pid": 100,
-}  # fmt: skip
-DEAD = {"active": "inactive", "sub": "dead", "pid": 0}
-CRASHED = {"active": "activating", "sub": "auto-restart", "result": "signal", "pid": 0}
-T0 = 1000.0
-
-
-def unit(name: str, **changed: Any) -> Unit:
-    return Unit(name, **{**UP, **changed})
-
-
-def all_well(told: dict[str, str] | None = None) -> Watch:
-    """A node on which everything has worked for a long time."""
-    watch = Watch(SHARE, told, kinds=["http"])
-    for name in SHARE.units:
-        watch.seen(unit(name, since=1.0), T0 - 1)
-    watch.probed("keystone", None, T0 - 1)
-    assert watch.update(T0 - 1) == []
-    return watch
-
-
-def statuses(changes: list[Change]) -> list[tuple[str, str]]:
-    return [(change.service, change.status) for change in changes]
 
 
 def test_what_works_from_the_start_is_no_news_but_is_known() -> None:
@@ -246,67 +216,6 @@ def test_what_was_seen_of_a_unit_late_is_judged_from_then() -> None:
     watch.seen(unit("keystone", **CRASHED), T0)
     assert watch.update(T0 + watching.BLINK - 0.1) == []
     assert statuses(watch.update(T0 + watching.BLINK)) == [("keystone", "down")]
-
-
-def booting(booted: float) -> Watch:
-    """A node whose power came back, and whose services had worked before."""
-    watch = Watch(SHARE, {"keystone": "ok", "galera": "ok"}, kinds=["http"], booted=booted)
-    for name in SHARE.units:
-        watch.seen(unit(name, **CRASHED), T0)
-    return watch
-
-
-def test_what_starts_with_its_machine_is_not_reported() -> None:
-    watch = booting(T0 - 10)
-    until = T0 - 10 + BOOTING
-    assert watch.deadline(T0 + 20) == until
-    assert watch.update(until - 0.1) == []
-    assert watch.bad() == {}
-    assert statuses(watch.update(until)) == [("keystone", "down"), ("galera", "down")]
-
-
-def test_what_has_worked_since_the_boot_is_reported_when_it_fails() -> None:
-    watch = booting(T0 - 10)
-    watch.seen(unit("keystone"), T0 + 20)
-    watch.probed("keystone", None, T0 + 21)
-    assert watch.update(T0 + 21) == [], "it comes up as it was told before"
-    watch.seen(unit("keystone", **DEAD), T0 + 30)
-    assert statuses(watch.update(T0 + 31)) == [("keystone", "down")]
-
-
-def test_what_is_slow_to_answer_while_its_machine_starts_is_not_hung() -> None:
-    watch = booting(T0 - 10)
-    until = T0 - 10 + BOOTING
-    watch.seen(unit("keystone"), T0 + 20)
-    watch.probed("keystone", None, T0 + 21)
-    assert watch.update(T0 + 21) == []
-    for second in (30, 32):
-        watch.probed("keystone", "no answer within 2 s", T0 + second)
-    assert watch.update(until - 0.1) == []
-    assert statuses(watch.update(until)) == [("keystone", "hung"), ("galera", "down")]
-
-
-def test_what_is_stopped_by_a_signal_while_its_machine_starts_is_hung() -> None:
-    watch = booting(T0 - 10)
-    watch.seen(unit("keystone"), T0 + 20)
-    watch.probed("keystone", None, T0 + 21)
-    assert watch.update(T0 + 21) == []
-    watch.halted({"keystone": "stopped by a signal"})
-    assert statuses(watch.update(T0 + 22)) == [("keystone", "hung")]
-
-
-def test_what_was_down_before_the_boot_stays_so_until_it_works() -> None:
-    watch = Watch(SHARE, {"keystone": "down"}, kinds=["http"], booted=T0)
-    watch.seen(unit("keystone", **DEAD), T0)
-    assert watch.update(T0 + 1) == [] and watch.bad() == {"keystone": "down"}
-    watch.seen(unit("keystone"), T0 + 20)
-    watch.probed("keystone", None, T0 + 21)
-    assert statuses(watch.update(T0 + 21)) == [("keystone", "ok")]
-
-
-def test_a_watch_that_begins_long_after_the_boot_reports_at_once() -> None:
-    watch = booting(T0 - BOOTING)
-    assert statuses(watch.update(T0 + 2)) == [("keystone", "down"), ("galera", "down")]
 
 
 def test_strangers_are_not_looked_at() -> None:
