@@ -98,7 +98,7 @@ def test_what_fails_for_all_enables_nobody() -> None:
     assert nova.marked == {"cmp1", "cmp2"}
 
 
-@pytest.mark.parametrize(("cpu", "together", "limit"), [("auto", 8, 1140), ("qemu", 3, 2040)])
+@pytest.mark.parametrize(("cpu", "together", "limit"), [("auto", 8, 1140), ("qemu", 3, 5640)])
 def test_so_many_instances_at_a_time(cpu: str, together: int, limit: int) -> None:
     """They fit into a quota; emulated instances of a lab share its few cores."""
     options = {**LAB.model["options"], "cpu": cpu}
