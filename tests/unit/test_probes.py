@@ -88,7 +88,9 @@ def test_http(status: str, body: str, reason: str | None, degraded: bool) -> Non
 @pytest.mark.parametrize("kind", sorted(probes.ON_A_PORT))
 def test_a_closed_port_is_a_reason(kind: str) -> None:
     port = unused_port()
-    assert probes.ask(spec(kind, port, path="/")) == f"127.0.0.1:{port}: Connection refused"
+    said = probes.ask(spec(kind, port, path="/"))
+    nothing = f"nothing listens on 127.0.0.1:{port}"
+    assert said == (nothing if kind == "tcp" else f"127.0.0.1:{port}: Connection refused")
 
 
 @pytest.mark.parametrize("kind", ["http", "memcached", "rabbitmq"])
@@ -121,9 +123,36 @@ def test_something_that_is_not_http_is_a_reason() -> None:
         assert probes.ask(spec("http", port, path="/")) == f"127.0.0.1:{port}: what?\n"
 
 
-def test_tcp_is_content_with_a_listener() -> None:
-    with server(lambda _: b"") as port:
-        assert probes.ask(spec("tcp", port)) is None
+@pytest.mark.parametrize(
+    ("family", "bound", "asked"),
+    [
+        (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+        (socket.AF_INET, "0.0.0.0", "127.0.0.1"),  # noqa: S104 - bound to everything on purpose
+        (socket.AF_INET6, "::1", "::1"),
+        (socket.AF_INET6, "::", "::1"),
+    ],
+)
+def test_tcp_is_content_with_a_listener_and_does_not_connect(
+    family: socket.AddressFamily, bound: str, asked: str
+) -> None:
+    with socket.socket(family) as sock:
+        sock.bind((bound, 0))
+        port = sock.getsockname()[1]
+        where = {"kind": "tcp", "address": asked, "port": port}
+        assert probes.ask(where) == f"nothing listens on {asked}:{port}"
+        sock.listen()
+        assert probes.ask(where) is None
+        sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sock.accept()
+
+
+def test_a_listener_at_another_address_is_another_one() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.2", 0))
+        sock.listen()
+        port = sock.getsockname()[1]
+        assert probes.ask(spec("tcp", port)) == f"nothing listens on 127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(("greeting", "well"), [(GREETING, True), (b"", False), (b"x" * 20, False)])

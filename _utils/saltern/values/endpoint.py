@@ -11,20 +11,24 @@ from saltern.cloud import Cloud
 
 #: How HAProxy asks its servers, by option ``timers``. ``timeout check`` counts only from ``inter``
 #: on (measured: below it, the check ends after ``inter``), so a server that hangs is out after
-#: 2.3 to 3.3 s when quick, unless the reactor has heard of it first. One miss is not enough: with
+#: 4.3 to 6.3 s when quick, unless the reactor has heard of it first. One miss is not enough: with
 #: ``inter 450ms fall 1`` two busy cores took out copies that were only slow, above all the
-#: dashboard's, whose check rendered a page then. One writer (``single``) is
-#: changed less readily: every change cuts all of its connections.
+#: dashboard's, whose check rendered a page then. Nor is it cheap to ask: every second, by two
+#: balancers, took a third of a core of the lab's three controllers. A proxy for WebSockets forks
+#: for each that asks. One writer (``single``) is changed less readily: every change cuts all of its
+#: connections.
 CHECKS: Mapping[str, Mapping[str, str]] = {
     "quick": {
-        "server": "inter 1s fastinter 300ms fall 2 rise 1",
+        "server": "inter 2s fastinter 300ms fall 2 rise 1",
+        "websocket": "inter 10s fastinter 1s fall 2 rise 1",
         "single": "inter 1s fastinter 500ms downinter 500ms fall 4 rise 1",
-        "timeout": "1s",
+        "timeout": "2s",
         "single_timeout": "3s",
         "hard_stop": "60s",
     },
     "production": {
         "server": "inter 2s fastinter 500ms fall 3 rise 2",
+        "websocket": "inter 10s fastinter 1s fall 3 rise 2",
         "single": "inter 2s fastinter 500ms downinter 1s fall 3 rise 2",
         "timeout": "2s",
         "single_timeout": "2s",
@@ -84,7 +88,7 @@ def haproxy(cloud: Cloud, node: str) -> dict[str, Any]:
         front["lines"] = _lines(front, proxy, timers)
         front["servers"] = [
             f"server {member['name']} {member['address']}:{member['port']} "
-            + _server_options(front, timers, first=member is front["members"][0])
+            + _server_options(front, proxy, timers, first=member is front["members"][0])
             for member in front["members"]
         ]
     added = cloud.overrides("haproxy.cfg")
@@ -101,11 +105,14 @@ def haproxy(cloud: Cloud, node: str) -> dict[str, Any]:
     }
 
 
-def _server_options(front: Mapping[str, Any], timers: Mapping[str, str], first: bool) -> str:
+def _server_options(
+    front: Mapping[str, Any], proxy: Mapping[str, Any], timers: Mapping[str, str], first: bool
+) -> str:
     options = ["disabled", "check"]
     if front["check"]["port"] != front["members"][0]["port"]:
         options.append(f"port {front['check']['port']}")
-    options.append(timers["single" if front["single"] else "server"])
+    kind = "single" if front["single"] else "websocket" if proxy.get("websocket") else "server"
+    options.append(timers[kind])
     if front["single"]:
         options.append("on-marked-down shutdown-sessions")
         options.append("on-marked-up shutdown-backup-sessions" if first else "backup")
