@@ -13,7 +13,7 @@ from lab import image, podman, proc, runtime, shape
 from lab.model import MASTER, Lab, Machine, ModelError, lab
 from lab.paths import EXAMPLE, INSTALLED, MODEL, PILLAR, ROOT, STATE
 
-BOOT = 120.0  # seconds until systemd must have come up
+BOOT = 300.0  # seconds until systemd must have come up
 
 Say = Callable[[str], None]
 

@@ -15,7 +15,7 @@ def podman(*arguments: str, check: bool = True, timeout: float | None = None) ->
     return proc.out(["podman", *arguments], check=check, timeout=timeout)
 
 
-def inside(machine: str, *command: str, stdin: bytes | None = None, timeout: float = 60) -> str:
+def inside(machine: str, *command: str, stdin: bytes | None = None, timeout: float = 180) -> str:
     """Run ``command`` in ``machine`` and return what it prints."""
     interactive = ["-i"] if stdin is not None else []
     done = proc.run(
@@ -24,7 +24,7 @@ def inside(machine: str, *command: str, stdin: bytes | None = None, timeout: flo
     return done.stdout.decode(errors="replace").strip()
 
 
-def attempt(machine: str, *command: str, timeout: float = 60) -> str:
+def attempt(machine: str, *command: str, timeout: float = 180) -> str:
     """As :func:`inside`, but a failing command is no error: the answer is what it printed."""
     done = proc.run(["podman", "exec", container(machine), *command], check=False, timeout=timeout)
     return done.stdout.decode(errors="replace").strip()

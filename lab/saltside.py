@@ -18,7 +18,7 @@ from lab.paths import LAB, ROOT
 PKI = "/etc/salt/pki"
 PYTHON = "/opt/salt/bin/python3"
 MASTER_CODE = ("_engines", "_pillar", "_runners", "_states", "_utils")
-PATIENCE = 60.0  # seconds; a loaded machine starts a salt-master in ten
+PATIENCE = 240.0  # seconds; a loaded machine starts a salt-master in ten
 POLL = 0.2
 
 # Only the lab's size and pace; what every installation needs is in master.d/ and minion.d/.

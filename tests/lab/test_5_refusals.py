@@ -11,7 +11,7 @@ from labkit.model import Edit
 
 pytestmark = pytest.mark.lab
 
-AT_ONCE = 30  # seconds until a deploy must have named a node that is away
+AT_ONCE = 60  # seconds until a deploy must have named a node that is away; 12 to 22 were seen
 
 
 def test_a_model_with_faults_is_refused_with_all_of_them(edited: Edit, members: list[str]) -> None:
@@ -54,4 +54,4 @@ def test_a_node_that_is_away_is_named_at_once(deployed: None, members: list[str]
     assert seconds < AT_ONCE, f"it took {seconds:.0f} s to say so"
     assert outcome.changes == {}
     commands.keep("node-away", {"seconds": round(seconds, 1), "said": outcome.failed})
-    nodes.wait_healthy(members, 60)
+    nodes.wait_healthy(members)

@@ -17,10 +17,12 @@ from lab import podman
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("quiet")]
 
-HEARD = 60  # seconds until the reactor must know
-JOINED = 300  # seconds for a join on a machine that has other work
-#: Computes that are accepted at once: ten where faults are measured, so many in every test run.
-CROWD = 10 if faults.RUNS > 1 else 2
+HEARD = 120  # seconds until the reactor must know
+JOINED = 600  # seconds for a join on a machine that has other work
+#: Whether joins are measured; else one dies and two come at once, and that is all.
+MEASURED = faults.RUNS > 1
+#: Computes that are accepted at once.
+CROWD = 10 if MEASURED else 2
 TARGET = 60.0  # seconds from an accepted key to an enabled host
 CROWDED = 1.5  # times as long as one for ten at once
 
@@ -54,23 +56,16 @@ def put_to_work(names: list[str]) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.skipif(not MEASURED, reason="the other tests have joins too: this one measures them")
 @pytest.mark.parametrize("name", ["cmp3", *(f"cmp{40 + run}" for run in range(1, faults.RUNS))])
 def test_a_node_whose_key_is_accepted_is_put_to_work_once(name: str, edited: Edit) -> None:
     number = reactor.last_event()
     with newcomers.modelled(edited, [name]):
-        newcomers.boot([name])
-        commands.wait_for(
-            "the key to be missed",
-            lambda: "in the model, and not accepted" in reactor.ask("pending"),
-            HEARD,
-        )
-        assert name not in newcomers.enabled()
         alone.append(put_to_work([name]))
         faults.figures("joined", alone, TARGET)
         faults.figures("joined-work", work, None)
         reactor.wait_quiet(JOINED)
         assert joins(number) == [(f"new node {name}", True)]
-        podman.inside(name, "systemctl", "is-active", "nova-compute")
 
 
 #: Where joins are measured they are cut at any step, the trial included; an instance on a host that
@@ -82,13 +77,19 @@ def test_f26_a_node_that_dies_while_it_joins_is_never_half_in_service(
     number = reactor.last_event()
     with newcomers.modelled(edited, [name]):
         newcomers.boot([name])
+        commands.wait_for(
+            "the key to be missed",
+            lambda: "in the model, and not accepted" in reactor.ask("pending"),
+            HEARD,
+        )
+        assert name not in newcomers.enabled()
         newcomers.accept([name])
         commands.wait_for(
             "the join to begin",
             lambda: any("join" in line for line in reactor.ask("pending").get("running", ())),
             HEARD,
         )
-        step = random.uniform(0, 25 if faults.RUNS == 1 else 45)  # noqa: S311 - no secret
+        step = random.uniform(0, 45 if MEASURED else 25)  # noqa: S311 - no secret
         time.sleep(step)
         nodes.cut_power(name)
         commands.wait_for("the join to end", lambda: joins(number), 3 * JOINED)
@@ -102,17 +103,23 @@ def test_f26_a_node_that_dies_while_it_joins_is_never_half_in_service(
         commands.keep(f"join-{name}", {"cut after": round(step, 1)})
         reactor.wait_quiet(JOINED)
         assert joins(number)[-1] == (f"new node {name}", True)
+        podman.inside(name, "systemctl", "is-active", "nova-compute")
 
 
 def test_f27_keys_that_are_accepted_at_once(edited: Edit) -> None:
     crowd = [f"cmp{number}" for number in range(6, 6 + CROWD)]
-    if not alone:  # this test was run by itself
+    number = reactor.last_event()
+    if MEASURED and not alone:  # this test was run by itself
         with newcomers.modelled(edited, ["cmp5"]):
             alone.append(put_to_work(["cmp5"]))
             reactor.wait_quiet(JOINED)
     with newcomers.modelled(edited, crowd):
         together = put_to_work(crowd)
         reactor.wait_quiet(JOINED)
+        well = {fault for fault, ok in joins(number) if ok}
+        assert {f"new node {name}" for name in crowd} <= well
+    if not MEASURED:
+        return
     one = statistics.median(alone)
     commands.keep("crowd", {"one": round(one, 1), f"{CROWD}": round(together, 1)})
     faults.figures("F27", [together / one], CROWDED)

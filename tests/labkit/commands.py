@@ -65,7 +65,7 @@ class Answers:
 
 
 def salt(
-    nodes: Sequence[str] | None, function: str, *arguments: str, timeout: float = 90
+    nodes: Sequence[str] | None, function: str, *arguments: str, timeout: float = 240
 ) -> Answers:
     """``salt '*' FUNCTION``, or only on ``nodes``.
 
@@ -87,7 +87,7 @@ def _documents(text: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def runner(function: str, *arguments: str, timeout: float = 60) -> Done:
+def runner(function: str, *arguments: str, timeout: float = 240) -> Done:
     """``salt-run FUNCTION`` with its answer as JSON on stdout."""
     return run("lab/salt-run", function, *arguments, "--out=json", timeout=timeout)
 

@@ -9,8 +9,8 @@ from typing import Any
 from labkit import apis, commands
 from labkit.model import Edit
 
-UP = 180  # seconds until their machines run and show their keys
-ACCEPT = 120
+UP = 600  # seconds until their machines run and show their keys
+ACCEPT = 300
 #: From this version of Nova's API on a service is named by its uuid.
 BY_UUID = {"X-OpenStack-Nova-API-Version": "2.53"}
 
@@ -29,7 +29,7 @@ def modelled(edit: Edit, names: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        commands.run("lab/lab", "down", *names, timeout=60)
+        commands.run("lab/lab", "down", *names, timeout=UP)
         for name in names:
             _forget(name)
 

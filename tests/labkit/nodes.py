@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from lab import podman, proc, shape
 from labkit import commands
 
-HANDOVER = 15  # seconds
-CLOUD_SETTLES = 240  # seconds until a node that was powered on must be whole again
+HANDOVER = 60  # seconds
+CLOUD_SETTLES = 600  # seconds until a node that was powered on must be whole again
 
 
 def units() -> dict[str, list[str]]:
@@ -114,7 +114,7 @@ def cut_power(node: str) -> None:
     for interface in cables(node):
         proc.run(["ip", "link", "set", interface, "down"])
     podman.podman("kill", shape.container(node))
-    podman.podman("wait", shape.container(node), timeout=30)
+    podman.podman("wait", shape.container(node), timeout=120)
 
 
 def restore_power(node: str) -> None:

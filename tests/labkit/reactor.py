@@ -12,8 +12,8 @@ from lab.model import MASTER
 from labkit import commands
 
 LOG = "/var/log/salt/saltern-reactor.log"  # on the master
-QUIET = 60  # seconds until nothing runs or waits any more
-LONG = 300  # the same after five faults in a row: what failed waits longer each time
+QUIET = 180  # seconds until nothing runs or waits any more
+LONG = 600  # the same after five faults in a row: what failed waits longer each time
 
 
 def ask(function: str, *arguments: str) -> Any:
