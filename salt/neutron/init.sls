@@ -11,12 +11,6 @@ neutron-api-unit:
     - context: {app: {{ v.api | tojson }}}
     - makedirs: true
 
-neutron-rpc-unit:
-  file.managed:
-    - name: /etc/systemd/system/neutron-rpc-server.service.d/saltern.conf
-    - source: salt://openstack/files/unit.conf
-    - makedirs: true
-
 {%- for worker in workers %}
 
 {{ worker }}-unit:
@@ -29,12 +23,11 @@ neutron-rpc-unit:
 
 neutron-packages:
   pkg.installed:
-    - pkgs: {{ (["neutron-api", "neutron-rpc-server"] + workers) | tojson }}
+    - pkgs: {{ (["neutron-api"] + workers) | tojson }}
     - require:
       - file: neutron-config
       - file: neutron-ml2
       - file: neutron-api-unit
-      - file: neutron-rpc-unit
 {%- for worker in workers %}
       - file: {{ worker }}-unit
 {%- endfor %}
@@ -53,14 +46,13 @@ neutron-api-uwsgi:
 
 neutron-services:
   unit.running:
-    - units: {{ (["neutron-api", "neutron-rpc-server"] + workers) | tojson }}
+    - units: {{ (["neutron-api"] + workers) | tojson }}
     - require:
       - pkg: neutron-packages
       - file: neutron-config
       - file: neutron-ml2
       - file: neutron-api-unit
       - file: neutron-api-uwsgi
-      - file: neutron-rpc-unit
 {%- for worker in workers %}
       - file: {{ worker }}-unit
 {%- endfor %}

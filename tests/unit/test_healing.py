@@ -113,12 +113,12 @@ def test_what_is_degraded_is_not_touched(node: Node) -> None:
 
 def test_what_is_off_is_started_and_what_runs_beside_it_goes_on(node: Node) -> None:
     node.add("neutron-api", active="failed", sub="failed", pid=0)
-    node.add("neutron-rpc-server", pid=7)
+    node.add("neutron-periodic-workers", pid=7)
     found = heal(node)
     assert (found["did"], found["after"]["status"]) == ("started", "ok")
     assert node.verbs() == [("start", "neutron-api.service")]
     assert ("reset-failed", "neutron-api.service") in node.done
-    assert node.units["neutron-rpc-server"].pid == 7
+    assert node.units["neutron-periodic-workers"].pid == 7
 
 
 def test_what_systemd_is_about_to_start_again_is_restarted_now(node: Node) -> None:
@@ -135,13 +135,13 @@ def test_what_is_on_its_way_is_waited_for(node: Node) -> None:
 
 def test_what_runs_and_does_not_answer_is_killed(node: Node) -> None:
     node.add("neutron-api")
-    node.add("neutron-rpc-server", pid=7)
+    node.add("neutron-periodic-workers", pid=7)
     node.sick = {"neutron-api"}
     found = heal(node)
     assert (found["did"], found["after"]["status"]) == ("restarted", "ok")
     assert ("kill", "--kill-whom=all", "--signal=KILL", "neutron-api.service") in node.done
     assert node.verbs() == [("restart", "neutron-api.service")]
-    assert node.units["neutron-rpc-server"].pid == 7
+    assert node.units["neutron-periodic-workers"].pid == 7
 
 
 def test_the_children_of_a_unit_that_lets_them_live_are_not_killed(node: Node) -> None:
@@ -218,7 +218,7 @@ def test_what_crashes_again_and_again_is_not_waited_for(node: Node, sub: str) ->
 
 def test_old_restarts_of_what_is_not_acted_on_do_not_count(node: Node) -> None:
     node.add("neutron-api", active="failed", sub="failed", pid=0)
-    node.add("neutron-rpc-server", restarts=5)
+    node.add("neutron-periodic-workers", restarts=5)
     node.broken.add("neutron-api")
     assert heal(node, wait=0.3)["seconds"] >= 0.3
 

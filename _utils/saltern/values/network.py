@@ -67,7 +67,7 @@ def _remote(cloud: Cloud, port: int) -> str:
 
 def neutron(cloud: Cloud, node: str) -> dict[str, Any]:
     """What the server and the metadata agent need, each only where it runs."""
-    values: dict[str, Any] = {"workers": common.workers(cloud)}
+    values: dict[str, Any] = {}
     if node in cloud.nodes_running("neutron"):
         values |= {
             "config": _server(cloud),
@@ -107,7 +107,9 @@ def _server(cloud: Cloud) -> dict[str, dict[str, Any]]:
             "core_plugin": "ml2",
             "service_plugins": "ovn-router" if routed(cloud) else "",
             "transport_url": cloud.transport_url(),
-            "rpc_state_report_workers": 0,  # OVN has no agents that report through the queue
+            # There is no neutron-rpc-server: OVN has no agents that talk through the queue. With 0
+            # no process sends them anything either (Neutron's documentation, admin/ovn/rpc).
+            "rpc_workers": 0,
             "notify_nova_on_port_status_changes": "true",
             "notify_nova_on_port_data_changes": "true",
             "state_path": "/var/lib/neutron",

@@ -28,7 +28,7 @@ def test_a_unit_from_the_bus_and_from_systemctl() -> None:
 
 
 def test_which_unit_a_probe_is_about() -> None:
-    assert watched.unit_to_restart("neutron", ["neutron-api", "neutron-rpc-server"]) == [
+    assert watched.unit_to_restart("neutron", ["neutron-api", "neutron-periodic-workers"]) == [
         "neutron-api"
     ]
     assert watched.unit_to_restart("ovn-controller", ["ovs-vswitchd", "ovn-controller"]) == [

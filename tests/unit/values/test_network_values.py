@@ -17,7 +17,7 @@ def test_the_server_and_the_agent_are_told_their_own_parts(lab: Cloud) -> None:
     assert "SECRET-neutron" not in json.dumps(agent)
     assert agent["metadata"]["DEFAULT"]["metadata_proxy_shared_secret"] == "SECRET-nova-metadata"
     assert agent["metadata"]["DEFAULT"]["nova_metadata_host"] == "10.77.0.10"
-    assert network.neutron(lab, "lb1") == {"workers": 1}
+    assert network.neutron(lab, "lb1") == {}
 
 
 def test_neutron_knows_every_member_of_ovn(lab: Cloud) -> None:
