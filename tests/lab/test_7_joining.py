@@ -19,10 +19,10 @@ pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("quie
 
 HEARD = 120  # seconds until the reactor must know
 JOINED = 600  # seconds for a join on a machine that has other work
-#: Whether joins are measured; else one dies and two come at once, and that is all.
+#: Whether joins are measured; else two come at once, one of which dies, and that is all.
 MEASURED = faults.RUNS > 1
-#: Computes that are accepted at once.
-CROWD = 10 if MEASURED else 2
+#: Computes that are accepted at once where joins are measured.
+CROWD = 10
 TARGET = 60.0  # seconds from an accepted key to an enabled host
 CROWDED = 1.5  # times as long as one for ten at once
 
@@ -56,7 +56,7 @@ def put_to_work(names: list[str]) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.skipif(not MEASURED, reason="the other tests have joins too: this one measures them")
+@pytest.mark.skipif(not MEASURED, reason="the next test joins too: this one measures it")
 @pytest.mark.parametrize("name", ["cmp3", *(f"cmp{40 + run}" for run in range(1, faults.RUNS))])
 def test_a_node_whose_key_is_accepted_is_put_to_work_once(name: str, edited: Edit) -> None:
     number = reactor.last_event()
@@ -74,16 +74,19 @@ def test_a_node_whose_key_is_accepted_is_put_to_work_once(name: str, edited: Edi
 def test_f26_a_node_that_dies_while_it_joins_is_never_half_in_service(
     name: str, edited: Edit
 ) -> None:
+    """Where joins are not measured another joins with it: that one is put to work all the same."""
     number = reactor.last_event()
-    with newcomers.modelled(edited, [name]):
-        newcomers.boot([name])
+    others = [] if MEASURED else [f"cmp{int(name.removeprefix('cmp')) + 10}"]
+    names = [name, *others]
+    with newcomers.modelled(edited, names):
+        newcomers.boot(names)
         commands.wait_for(
-            "the key to be missed",
+            "the keys to be missed",
             lambda: "in the model, and not accepted" in reactor.ask("pending"),
             HEARD,
         )
-        assert name not in newcomers.enabled()
-        newcomers.accept([name])
+        assert not newcomers.enabled() & set(names)
+        newcomers.accept(names)
         commands.wait_for(
             "the join to begin",
             lambda: any("join" in line for line in reactor.ask("pending").get("running", ())),
@@ -92,8 +95,9 @@ def test_f26_a_node_that_dies_while_it_joins_is_never_half_in_service(
         step = random.uniform(0, 45 if MEASURED else 25)  # noqa: S311 - no secret
         time.sleep(step)
         nodes.cut_power(name)
-        commands.wait_for("the join to end", lambda: joins(number), 3 * JOINED)
-        assert joins(number) == [(f"new node {name}", False)], f"cut after {step:.1f} s"
+        failed = (f"new node {name}", False)
+        commands.wait_for("the join to end", lambda: failed in joins(number), 3 * JOINED)
+        assert (f"new node {name}", True) not in joins(number), f"cut after {step:.1f} s"
         assert name not in newcomers.enabled(), f"half a node is in service, cut at {step:.1f} s"
         nodes.restore_power(name)
         back = time.monotonic()
@@ -101,15 +105,18 @@ def test_f26_a_node_that_dies_while_it_joins_is_never_half_in_service(
         finished.append(time.monotonic() - back)
         faults.figures("F26", finished, None)
         commands.keep(f"join-{name}", {"cut after": round(step, 1)})
+        commands.wait_for("all", lambda: set(names) <= newcomers.enabled(), 2 * JOINED)
         reactor.wait_quiet(JOINED)
-        assert joins(number)[-1] == (f"new node {name}", True)
+        well = [fault for fault, ok in joins(number) if ok]
+        assert sorted(well) == sorted(f"new node {one}" for one in names), "each once"
         podman.inside(name, "systemctl", "is-active", "nova-compute")
 
 
+@pytest.mark.skipif(not MEASURED, reason="in every run two come at once, and one dies: see above")
 def test_f27_keys_that_are_accepted_at_once(edited: Edit) -> None:
     crowd = [f"cmp{number}" for number in range(6, 6 + CROWD)]
     number = reactor.last_event()
-    if MEASURED and not alone:  # this test was run by itself
+    if not alone:  # this test was run by itself
         with newcomers.modelled(edited, ["cmp5"]):
             alone.append(put_to_work(["cmp5"]))
             reactor.wait_quiet(JOINED)
@@ -118,8 +125,6 @@ def test_f27_keys_that_are_accepted_at_once(edited: Edit) -> None:
         reactor.wait_quiet(JOINED)
         well = {fault for fault, ok in joins(number) if ok}
         assert {f"new node {name}" for name in crowd} <= well
-    if not MEASURED:
-        return
     one = statistics.median(alone)
     commands.keep("crowd", {"one": round(one, 1), f"{CROWD}": round(together, 1)})
     faults.figures("F27", [together / one], CROWDED)
