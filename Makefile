@@ -30,7 +30,7 @@ test: venv ## linters and every test; without root all but the lab
 	fi
 
 coverage: venv ## unit tests; every line and branch of the decisions must be run
-	$(BIN)/pytest tests/unit --cov=saltern --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+	$(BIN)/pytest tests/unit --numprocesses=auto --cov=saltern --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 bench: venv ## measure what Saltern claims; what needs the lab is skipped without it
 	@PYTHONPATH=_utils $(BIN)/python -m bench

@@ -122,7 +122,9 @@ NODE_FAULTS: list[tuple[str, Edit, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("node", "edit", "words"), NODE_FAULTS, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(
+    ("node", "edit", "words"), NODE_FAULTS, ids=lambda v: "edit" if callable(v) else str(v)[:40]
+)
 def test_one_fault_of_one_node(
     lab: Cloud, known: dict[str, Any], node: str, edit: Edit, words: str
 ) -> None:
@@ -152,7 +154,7 @@ HARMLESS: list[tuple[str, Edit]] = [
 ]
 
 
-@pytest.mark.parametrize(("node", "edit"), HARMLESS, ids=str)
+@pytest.mark.parametrize(("node", "edit"), HARMLESS)
 def test_what_is_as_it_may_be(lab: Cloud, known: dict[str, Any], node: str, edit: Edit) -> None:
     edit(known[node])
     assert preflight.verdict(lab, known) == []

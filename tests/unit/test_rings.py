@@ -22,7 +22,11 @@ def test_one_line_differs_when_the_rings_must_differ() -> None:
     assert rings.brief({**ring, "replicas": 2}) != rings.brief(ring)
 
 
-@pytest.mark.parametrize("content", [b"junk", b"", ring_file([], version=2), gzip.compress(b"x")])
+@pytest.mark.parametrize(
+    "content",
+    [b"junk", b"", ring_file([], version=2), gzip.compress(b"x")],
+    ids=["junk", "nothing", "version", "packed junk"],
+)
 def test_what_is_no_ring_is_said_so(content: Any) -> None:
     with pytest.raises(rings.Unreadable):
         rings.describe(content)
