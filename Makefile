@@ -22,11 +22,12 @@ demo: ## a whole cloud on this machine, from nothing; safe to run again (root)
 test: venv ## linters and every test; without root all but the lab
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory coverage
+	$(BIN)/pytest tests/contract tests/render --numprocesses=auto
 	@if [ "$$(id -u)" = 0 ]; then \
-	    $(PYTHON) lab/preflight.py; lab/install --tests; $(BIN)/pytest tests --ignore=tests/unit; \
+	    $(PYTHON) lab/preflight.py; lab/install --tests; $(BIN)/pytest tests/integration tests/lab; \
 	else \
 	    echo 'not root: every test but the lab (they make networks and containers)'; \
-	    $(BIN)/pytest tests --ignore=tests/unit -m 'not lab and not faults'; \
+	    $(BIN)/pytest tests/integration; \
 	fi
 
 coverage: venv ## unit tests; every line and branch of the decisions must be run
