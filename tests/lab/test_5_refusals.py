@@ -11,7 +11,7 @@ from labkit.model import Edit
 
 pytestmark = pytest.mark.lab
 
-AT_ONCE = 60  # seconds until a deploy must have named a node that is away; 12 to 22 were seen
+AT_ONCE = 30  # seconds until a deploy must have named a node that is away
 
 
 def test_a_model_with_faults_is_refused_with_all_of_them(edited: Edit, members: list[str]) -> None:

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable
 
 import pytest
+import saltern_pressure
 from labkit import apis, commands, faults, nodes, reactor
 
 from lab import podman
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("quiet")]
 
-HEALED = 180  # seconds until whatever it was must be healed, on a machine as slow as it may be
+#: Seconds until whatever it was must be healed: a starved machine may take so many times as long.
+HEALED = 30 * saltern_pressure.SLOWER
 
 KILLED: dict[str, tuple[str, str, Callable[[], Callable[[], bool]]]] = {
     "api": ("ctl1", "glance-api", lambda: faults.http("glance", "ctl1")),
@@ -90,7 +92,7 @@ def test_f11_haproxy_killed_on_the_holder(members: list[str]) -> None:
             time.sleep(3)
             seconds.append(asked.gap(at))
     faults.figures("F11", seconds, 1.0)
-    assert max(seconds) < 15
+    assert max(seconds) < 5
 
 
 def test_f23_a_memcached_restart_slows_nothing_for_long() -> None:

@@ -17,7 +17,7 @@ from lab import podman
 
 pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("quiet")]
 
-HEARD = 120  # seconds until the reactor must know
+HEARD = 60  # seconds until the reactor must know
 JOINED = 600  # seconds for a join on a machine that has other work
 #: Whether joins are measured; else two come at once, one of which dies, and that is all.
 MEASURED = faults.RUNS > 1

@@ -10,9 +10,9 @@ from labkit import apis, commands, faults, nodes, reactor, watch
 pytestmark = [pytest.mark.lab, pytest.mark.faults]
 
 CALM = 300  # seconds for a cloud to be calm before the cut
-SETTLE = 60  # seconds after the cut in which answers may fail: election, quorum, dead connections
+SETTLE = 30  # seconds after the cut in which answers may fail: election, quorum, dead connections
 STEADY = 10  # seconds without a failure that count as being back
-TOLD, TARGET = 120, 15.0  # seconds until a human must know, and should
+TOLD, TARGET = 60, 15.0  # seconds until a human must know, and should
 #: An endpoint and the controller that writes go to are lost in every run of the tests; the other
 #: controllers, which take as long again, where faults are measured.
 LOST = ["lb1", "ctl1", *(["ctl2", "ctl3"] if faults.RUNS > 1 else [])]

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from lab import podman, proc, shape
 from labkit import commands
 
-HANDOVER = 60  # seconds
+HANDOVER = 15  # seconds
 CLOUD_SETTLES = 600  # seconds until a node that was powered on must be whole again
 
 
