@@ -15,7 +15,7 @@ import salt.utils.sdb
 import saltern_operation
 from saltern import deploy, fitness, joining, lock, trials
 from saltern.cloud import ModelError
-from saltern.fleet import Failed
+from saltern.fleet import Failed, lines
 from saltern.values import functions
 
 __virtualname__ = "cloud_operation"
@@ -84,7 +84,8 @@ def fit(name, retry=None, nodes=None):
 
     nodes
         Nodes that join (list or comma-separated). Where nobody else has to change for them, only
-        they have to be fit. Default: all have to be.
+        they have to be fit, and one that is not is left behind by the others. Default: all nodes
+        have to be.
 
     retry
         The command to run again once the faults are mended, for the message.
@@ -105,13 +106,29 @@ def fit(name, retry=None, nodes=None):
         why = _others_told(op, nodes)
         op.progress.note(f"the whole cloud is walked: {why[0]}" if why else "nobody else changes")
         cloud = cloud if why else joining.part(cloud, nodes)
+    expected = op.expected(_resolve)
+
+    def unfit(joiners):
+        return fitness.examine(joining.part(cloud, joiners), op.fleet, expected)
+
     with op.progress.step("preflight", cloud.nodes):
-        found = fitness.examine(cloud, op.fleet, op.expected(_resolve))
-    if found:
-        return _failed(
-            ret, found, f"Nothing was changed. Mend these, then: {retry or _again(nodes)}"
-        )
+        try:
+            if isinstance(cloud, joining.Part):
+                _leave_behind(op, joining.one_by_one(cloud.nodes, unfit))
+            elif found := fitness.examine(cloud, op.fleet, expected):
+                raise Failed(found)
+        except Failed as exc:
+            return _failed(
+                ret, exc.reasons, f"Nothing was changed. Mend these, then: {retry or _again(nodes)}"
+            )
     return ret
+
+
+def _leave_behind(op, failed):
+    """Go on without the nodes of ``failed``, which is why for each."""
+    op.lost.update(failed)
+    for line in lines(failed):
+        op.progress.note(f"{line}; the others go on without it")
 
 
 def wave(name, wave):
@@ -133,7 +150,8 @@ def wave(name, wave):
 def built(name, nodes):
     """
     Ensure the services of nodes that join run as the model says: in one run of their states where
-    nobody else has to change for them, by all waves on all nodes otherwise.
+    nobody else has to change for them, by all waves on all nodes otherwise. In the former case a
+    node that fails is left behind by the others; ``joined`` names it.
 
     name
         What to call the step.
@@ -174,7 +192,14 @@ def _brought(ret, work, do, nodes):
 def _work(op, nodes):
     """A deployment on all nodes, or on those that join when nobody else has to change for them."""
     only = None if nodes is None or _others_told(op, nodes) else nodes
-    return deploy.Deployment(op.cloud(), op.fleet, op.progress, test=__opts__["test"], only=only)
+    return deploy.Deployment(
+        op.cloud(), op.fleet, op.progress, test=__opts__["test"], only=only, lost=op.lost
+    )
+
+
+def _left(op, nodes):
+    """Those of ``nodes`` that were not left behind."""
+    return [node for node in nodes if node not in op.lost]
 
 
 def _changed(ret, changes):
@@ -207,13 +232,20 @@ def introduced(name, nodes):
     work = _work(op, nodes)
     if work.only is None:
         return ret
+    stamp = op.stamp()
+
+    def strange(joiners):
+        try:
+            return joining.introduce(work, joiners, stamp)
+        except Failed as exc:
+            return exc.reasons
+
     try:
-        reasons = joining.introduce(work, nodes, op.stamp())
+        _leave_behind(op, joining.one_by_one(_left(op, nodes), strange))
     except Failed as exc:
-        reasons = exc.reasons
-    ret["changes"] = work.changes
-    if reasons and not __opts__["test"]:
-        return _failed(ret, reasons, f"Mend this, then run it again: {_again(nodes)}")
+        if not __opts__["test"]:
+            ret["changes"] = work.changes
+            return _failed(ret, exc.reasons, f"Mend this, then run it again: {_again(nodes)}")
     return _changed(ret, work.changes)
 
 
@@ -236,7 +268,7 @@ def named(name, nodes):
     nodes = _joiners(nodes)
     work = _work(op, nodes)
     if work.only is not None:
-        joining.name(work, nodes, op.joined())
+        joining.name(work, _left(op, nodes), op.joined())
     return _changed(ret, work.changes)
 
 
@@ -245,7 +277,8 @@ def joined(name, nodes=None):
     Ensure the nodes are a proven part of the cloud: an instance did its work on each compute host
     that is new, which is then enabled; and it is kept that the nodes have joined.
 
-    A host that fails stays disabled and is named; the others' join stands.
+    A host that fails stays disabled and is named, as is who was left behind before; the others'
+    join stands.
 
     name
         What to call the step.
@@ -257,7 +290,7 @@ def joined(name, nodes=None):
     op = _operation()
     op.progress.heading = name
     cloud = op.cloud()
-    wanted = cloud.nodes if nodes is None else _joiners(nodes)
+    wanted = _left(op, cloud.nodes if nodes is None else _joiners(nodes))
     hosts = [node for node in cloud.nodes_running("nova-compute") if node in wanted]
     proof = trials.prove(cloud, op.fleet, op.progress, hosts, test=__opts__["test"])
     if __opts__["test"]:
@@ -272,11 +305,11 @@ def joined(name, nodes=None):
         for node in wanted
         if node in proof.proven or node in new
     }
-    if proof.failed:
-        reasons = [f"{host}: {reason}" for host, reason in sorted(proof.failed.items())]
+    failed = {**op.lost, **{host: [reason] for host, reason in proof.failed.items()}}
+    if failed:
         return _failed(
             ret,
-            reasons,
+            lines(failed),
             "These get no instances until they are proven. Mend this, then run it again: "
             + _again(_joiners(nodes)),
         )

@@ -71,6 +71,8 @@ class Operation:
         self.store = saltern_store.Store(self.root)
         self.fleet = SaltFleet(opts["conf_file"])
         self.progress = Progress()
+        #: Nodes that join and are left behind by the others -> why.
+        self.lost: dict[str, list[str]] = {}
 
     def cloud(self) -> Cloud:
         """The cloud as its files describe it now, without secrets.

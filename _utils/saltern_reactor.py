@@ -347,13 +347,14 @@ class Reactor:
                 # Of nodes that join together, those that did have joined whatever became of others.
                 alone = result.action.operation == JOIN and part.fields["fault"]["node"] in joined
                 ok = outcome.ok or alone
+                others = "" if outcome.ok or not alone else "it joined, not all with it did: "
                 self._note(
                     "ended",
                     now,
                     **part.fields,
                     action=part.action,
                     ok=ok,
-                    detail=outcome.detail,
+                    detail=f"{others}{outcome.detail}",
                     evidence=dict(outcome.evidence),
                     seconds=result.seconds,
                 )

@@ -14,7 +14,7 @@ from typing import Any
 
 from saltern import galera, ovn, rabbitmq_cluster, stateruns
 from saltern.cloud import Cloud
-from saltern.fleet import Answer, Failed, Fleet, Reporter, failures, in_batches
+from saltern.fleet import Answer, Failed, Fleet, Reporter, failing, failures, in_batches, lines
 from saltern.share import stage_nodes
 from saltern.steps import Refused, Step
 
@@ -49,6 +49,8 @@ class Deployment:
     #: Work on these nodes only; None: on all. Only for nodes whose services nobody else is told of
     #: (:func:`saltern.joining.others_told`).
     only: Collection[str] | None = None
+    #: Nodes of ``only`` that failed and are left behind -> why: nodes that join hold up no others.
+    lost: dict[str, list[str]] = field(default_factory=dict)
     #: Node -> what changed there, in readable keys.
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -94,7 +96,7 @@ class Deployment:
     ) -> None:
         """Apply ``mods`` on ``nodes`` side by side, with ``pillar`` beside their own.
 
-        :raises Failed: with every state that failed on any of them.
+        :raises Failed: with every state that failed on any of them, unless they can be left behind.
         """
         with self.report.step(name, nodes):
             answers = self.fleet.call(
@@ -104,12 +106,12 @@ class Deployment:
                 # queue: a run that was cut off may have left its states going on the nodes.
                 kwargs={"mods": mods, "pillar": pillar, "test": self.test, "queue": True},
             )
-            reasons = []
-            for node, answer in sorted(answers.items()):
+            failed = {}
+            for node, answer in answers.items():
                 self._changed(node, stateruns.changes(answer.value))
-                reasons += [f"{node}: {line}" for line in stateruns.failures(answer.value)]
-        if reasons and not self.test:
-            raise Failed(reasons)
+                failed[node] = stateruns.failures(answer.value)
+        if not self.test:
+            self._leave_behind(failed)
 
     # -- quorum ------------------------------------------------------------------------------
 
@@ -162,7 +164,7 @@ class Deployment:
                     pending.setdefault(unit["service"], []).append(node)
         for service in services:
             size = self.cloud.catalog[service].get("batch", 1)
-            for batch in in_batches(sorted(pending.get(service, ())), size):
+            for batch in in_batches(self._among(sorted(pending.get(service, ()))), size):
                 with self.report.step(f"restart {service}", batch):
                     self._restart(service, batch)
 
@@ -178,11 +180,9 @@ class Deployment:
             answers = self._ask(nodes, f"{quorum['module']}.restart_member", RESTART_TIMEOUT)
         else:
             answers = self._ask(nodes, "unit.restart_pending", RESTART_TIMEOUT, services=[service])
-        reasons = failures(answers, f"restart of {service}")
-        if reasons:
-            raise Failed(reasons)
-        self._require_health({service: nodes}, wait=HEALTH_WAIT)
-        for node in nodes:
+        self._leave_behind(failing(answers, f"restart of {service}"))
+        self._require_health({service: self._among(nodes)}, wait=HEALTH_WAIT)
+        for node in self._among(nodes):
             if proxied:
                 self._balancers("haproxy.admit_node", node=node, services=[service])
             self._changed(node, {f"{service} restarted": answers[node].value})
@@ -199,21 +199,23 @@ class Deployment:
             )
 
     def _require_health(self, wanted: Mapping[str, Sequence[str]], wait: int) -> None:
-        """Wait until every service answers on its nodes; ``down`` after ``wait`` seconds fails."""
+        """Wait until every service answers on its nodes; ``down`` after ``wait`` seconds fails.
+
+        :raises Failed: with every such service, unless its node can be left behind.
+        """
         nodes = sorted({node for members in wanted.values() for node in members})
         answers = self._ask(
             nodes, "openstack.health", wait + 60, services=sorted(wanted), wait=wait
         )
-        reasons = failures(answers, "openstack.health")
+        failed = failing(answers, "openstack.health")
         for node, answer in sorted(answers.items()):
             for service, state in sorted(answer.value.items()) if answer.ok else ():
-                line = f"{node}: {service} is {state['status']}: {state['reason']}"
+                line = f"{service} is {state['status']}: {state['reason']}"
                 if state["status"] == "down":
-                    reasons.append(line)
+                    failed.setdefault(node, []).append(line)
                 elif state["status"] != "ok":
-                    self.report.note(line)
-        if reasons:
-            raise Failed(reasons)
+                    self.report.note(f"{node}: {line}")
+        self._leave_behind(failed)
 
     def _admit(self, services: Sequence[str]) -> None:
         proxied = [service for service in services if "proxy" in self.cloud.catalog[service]]
@@ -237,6 +239,25 @@ class Deployment:
             raise Failed(reasons)
         return answers
 
+    # -- nodes that fail ---------------------------------------------------------------------
+
+    def _leave_behind(self, failed: Mapping[str, Sequence[str]]) -> None:
+        """Go on without the nodes that have reasons in ``failed``, where they only join.
+
+        :raises Failed: with the reasons when there is no going on: others build upon these nodes,
+            or none is left.
+        """
+        bad = {node: list(reasons) for node, reasons in failed.items() if reasons}
+        if not bad:
+            return
+        if self.only is None or not set(bad) <= set(self.only):
+            raise Failed(lines(bad))
+        self.lost.update(bad)
+        if not self._among(self.only):
+            raise Failed(lines(self.lost))
+        for line in lines(bad):
+            self.report.note(f"{line}; the others go on without it")
+
     # -- small things ------------------------------------------------------------------------
 
     def _nodes(self, services: Sequence[str]) -> list[str]:
@@ -249,7 +270,10 @@ class Deployment:
         return self._among(self.cloud.nodes_running(service))
 
     def _among(self, nodes: Iterable[str]) -> list[str]:
-        return [node for node in nodes if self.only is None or node in self.only]
+        """Those of ``nodes`` to work on."""
+        if self.only is None:
+            return list(nodes)
+        return [node for node in nodes if node in self.only and node not in self.lost]
 
     def _ask(
         self, nodes: Sequence[str], function: str, limit: int, /, **kwargs: Any

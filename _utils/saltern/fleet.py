@@ -45,9 +45,19 @@ class Failed(RuntimeError):
         self.reasons = list(reasons)
 
 
+def failing(answers: Mapping[str, Answer], what: str) -> dict[str, list[str]]:
+    """Node -> a readable line, for every node whose answer is not good."""
+    return {node: [f"{what}: {a.value}"] for node, a in answers.items() if not a.ok}
+
+
+def lines(failed: Mapping[str, Sequence[str]]) -> list[str]:
+    """The reasons of every node as lines that name it."""
+    return [f"{node}: {reason}" for node in sorted(failed) for reason in failed[node]]
+
+
 def failures(answers: Mapping[str, Answer], what: str) -> list[str]:
     """A readable line for every node whose answer is not good."""
-    return [f"{node}: {what}: {a.value}" for node, a in sorted(answers.items()) if not a.ok]
+    return lines(failing(answers, what))
 
 
 def in_batches(nodes: Sequence[str], size: str | int) -> Iterator[list[str]]:

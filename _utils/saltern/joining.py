@@ -1,20 +1,20 @@
 """Nodes that join a cloud which is at work: who else has to change, and whether they are good.
 
 A node whose services nobody else is told of - a compute - is worked on alone: the rest of the cloud
-may be busy, or partly down. Any other node changes the configuration of others, and then all waves
-are walked as in a deployment.
+may be busy, or partly down. Of several that join together, one that fails holds up no other. Any
+other node changes the configuration of others, and then all waves are walked as in a deployment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from saltern import stateruns
 from saltern.cloud import Cloud
 from saltern.deploy import Deployment
-from saltern.fleet import NO_ANSWER, Answer, Fleet, failures
+from saltern.fleet import NO_ANSWER, Answer, Failed, Fleet, failures
 from saltern.share import share
 from saltern.values import ValueFunction
 
@@ -88,6 +88,28 @@ def _without(told: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]:
         return told
     kept = {k: v for k, v in told.items() if k != key}
     return {**kept, key: _without(told[key], rest)} if rest else kept
+
+
+def one_by_one(
+    nodes: Sequence[str], attempt: Callable[[Sequence[str]], Sequence[str]]
+) -> dict[str, list[str]]:
+    """Who of ``nodes`` fails at ``attempt``, and why: it is made for all of them together, and for
+    each alone where that fails. It returns reasons.
+
+    :raises Failed: with the reasons of all together, when nobody is left.
+    """
+    reasons = attempt(nodes)
+    if not reasons:
+        return {}
+    alone = {node: attempt([node]) for node in nodes} if len(nodes) > 1 else {}
+    failed = {
+        node: [reason.removeprefix(f"{node}: ") for reason in found]
+        for node, found in alone.items()
+        if found
+    }
+    if len(failed) == len(alone):
+        raise Failed(reasons)
+    return failed
 
 
 def ask_one(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -61,6 +61,26 @@ def test_a_part_of_the_cloud_is_the_same_cloud() -> None:
     assert part.nodes == ["ctl1", "cmp2"]
     assert part.nodes_running("galera") == LAB.nodes_running("galera")
     assert (part.waves, part.secrets) == (LAB.waves, LAB.secrets)
+
+
+def test_who_fails_is_found_by_trying_each_alone() -> None:
+    tried: list[list[str]] = []
+
+    def attempt(nodes: Sequence[str]) -> list[str]:
+        tried.append(list(nodes))
+        return [f"{node}: {bad[node]}" for node in nodes if node in bad]
+
+    bad: dict[str, str] = {}
+    assert joining.one_by_one(["a", "b"], attempt) == {}
+    bad["b"] = "no disk"
+    assert joining.one_by_one(["a", "b"], attempt) == {"b": ["no disk"]}
+    assert tried == [["a", "b"], ["a", "b"], ["a"], ["b"]]
+    with pytest.raises(fleet.Failed, match="^b: no disk$"):
+        joining.one_by_one(["b"], attempt)
+    assert tried[4:] == [["b"]], "one alone is not tried twice"
+    bad["a"] = "no memory"
+    with pytest.raises(fleet.Failed, match="^a: no memory; b: no disk$"):
+        joining.one_by_one(["a", "b"], attempt)
 
 
 # -- asking --------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ class FakeOperation:
         self.progress = saltern_operation.Progress(io.StringIO())
         self.faults = ""
         self.busy = ""
+        self.lost: dict[str, list[str]] = {}
         self.held: list[str] = []
         self.found: list[str] = []
         self.changes: dict[str, Any] = {}
@@ -59,10 +60,10 @@ class FakeOperation:
         return self.found
 
     def deployment(
-        self, cloud: Cloud, fleet: FakeFleet, progress: Any, test: bool, only: Any
+        self, cloud: Cloud, fleet: FakeFleet, progress: Any, test: bool, only: Any, lost: Any
     ) -> Any:
         operation = self
-        assert only is None, "it is no join"
+        assert only is None and not lost, "it is no join"
 
         class Work:
             changes: dict[str, Any] = {}

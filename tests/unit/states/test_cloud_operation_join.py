@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +13,25 @@ import saltern_operation
 import support
 from fake_fleet import FakeFleet, fails
 from fake_nova import FakeNova
-from saltern import deploy, fitness
+from saltern import computes, deploy, fitness
 from saltern.cloud import Cloud
 
 state = support.load_module("_states", "cloud_operation")
 
 LAB = support.cloud("lab")
+CROWD = ["cmp3", "cmp4", "cmp5"]
+
+
+def with_a_crowd() -> Cloud:
+    """The lab with three more computes."""
+    nodes = dict(LAB.model["nodes"])
+    for number, node in enumerate(CROWD, 200):
+        addresses = {
+            network: f"{address.rpartition('.')[0]}.{number}"
+            for network, address in nodes["cmp2"]["addresses"].items()
+        }
+        nodes[node] = {**nodes["cmp2"], "addresses": addresses}
+    return support.cloud("lab", nodes=nodes)
 
 
 class FakeOperation:
@@ -35,8 +48,10 @@ class FakeOperation:
             **{f"{module}.observe": lambda n, k: {} for module in deploy.FORMATIONS},
         )
         self.progress = saltern_operation.Progress(io.StringIO())
-        self.store = SimpleNamespace(cloud=lambda resolve: LAB)
+        self.model = LAB
+        self.store = SimpleNamespace(cloud=lambda resolve: self.model)
         self.known: dict[str, float] = {}
+        self.lost: dict[str, list[str]] = {}
         self.found: list[str] = []
         self.examined: list[list[str]] = []
 
@@ -45,7 +60,7 @@ class FakeOperation:
         return str(self.progress.out.getvalue())  # type: ignore[attr-defined]
 
     def cloud(self) -> Cloud:
-        return LAB
+        return self.model
 
     def expected(self, resolve: Any) -> None:
         return None
@@ -63,7 +78,7 @@ class FakeOperation:
 
     def examine(self, cloud: Cloud, fleet: FakeFleet, expected: None) -> list[str]:
         self.examined.append(cloud.nodes)
-        return self.found
+        return [line for line in self.found if line.partition(":")[0] in cloud.nodes]
 
 
 @pytest.fixture
@@ -180,6 +195,70 @@ def test_what_follows_elsewhere_and_fails_is_told(operation: FakeOperation) -> N
     operation.fleet.handlers["preflight.stamp"] = fails("did not answer")
     operation.fleet.handlers["saltutil.sync_all"] = fails("did not answer")
     assert "no nova-conductor" in state.introduced("known", ["cmp2"])["comment"]
+
+
+@pytest.fixture
+def crowd(operation: FakeOperation) -> FakeOperation:
+    """The lab to which three computes come at once."""
+    operation.model = with_a_crowd()
+    for node in CROWD:
+        operation.nova.add(node, computes.AUTOMATIC)
+    operation.nova.marked |= set(CROWD)
+    return operation
+
+
+BAD_STATE = {"x": {"__id__": "h", "__sls__": "s", "result": False, "comment": "did not answer"}}
+
+
+def ill(node: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    bad = {"nova-compute": "down"} if node == "cmp4" else {}
+    return {s: {"status": bad.get(s, "ok"), "reason": "did not answer"} for s in kwargs["services"]}
+
+
+#: Where one of three may fail -> the answers that make it.
+FALLS: dict[str, dict[str, Callable[[str, Mapping[str, Any]], Any]]] = {
+    "its states": {
+        "state.sls": lambda n, k: BAD_STATE if n == "cmp4" else {},
+    },
+    "its restart": {
+        "unit.pending": lambda n, k: {"u": {"service": "nova-compute"}},
+        "unit.restart_pending": lambda n, k: fails("did not answer")(n, k) if n == "cmp4" else {},
+    },
+    "its health": {"openstack.health": ill},
+    "its cell": {
+        "state.sls": lambda n, k: BAD_STATE if "cmp4" in k["pillar"].get("joining", ()) else {},
+    },
+}
+
+
+@pytest.mark.parametrize("where", [*FALLS, "its fitness", "its trial"])
+def test_one_that_fails_holds_up_no_other(crowd: FakeOperation, where: str) -> None:
+    crowd.fleet.handlers.update(FALLS.get(where, {}))
+    if where == "its fitness":
+        crowd.found = ["cmp4: did not answer"]
+    if where == "its trial":
+        crowd.nova.bad = {"cmp4": "did not answer"}
+    done = join(CROWD)
+    assert [ret["result"] for ret in done] == [True] * 4 + [False]
+    reasons = [line for line in done[-1]["comment"].splitlines() if line.startswith("-")]
+    assert len(reasons) == 1
+    assert reasons[0].startswith("- cmp4: ") and "did not answer" in reasons[0]
+    assert reasons[0].count("cmp4") == 1
+    assert sorted(crowd.known) == ["cmp3", "cmp5"]
+    assert [h for h in CROWD if crowd.nova.hosts[h]["enabled"]] == ["cmp3", "cmp5"]
+    if where != "its trial":
+        assert "did not answer; the others go on without it" in crowd.said
+        assert {host for hosts in crowd.nova.booted for host in hosts} == {"cmp3", "cmp5"}
+
+
+def test_where_all_fail_each_is_told_once(crowd: FakeOperation) -> None:
+    crowd.fleet.handlers["state.sls"] = lambda n, k: BAD_STATE
+    ret = join(CROWD)[-1]
+    assert ret["name"] == "built"
+    assert [line for line in ret["comment"].splitlines() if line.startswith("-")] == [
+        f"- {node}: s: h: did not answer" for node in CROWD
+    ]
+    assert crowd.nova.booted == []
 
 
 def test_a_dry_run_changes_nothing_and_says_what_it_would(
