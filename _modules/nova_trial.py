@@ -18,6 +18,8 @@ __virtualname__ = "nova_trial"
 
 KNOWN = 60  # seconds until a host that has just started has told placement what it has
 POLL = 0.5  # seconds between two looks at a host that has not told placement what it has
+LOOK = 5.0  # seconds between two looks whether Nova hears of a host
+SILENT = 60.0  # seconds for which Nova hears nothing of a host that has gone away in its trial
 PLACEMENT = "1.6"  # the version of placement's API that has traits
 TRIES = 5  # times that we read and write traits, when the host itself writes them in between
 
@@ -160,6 +162,7 @@ class _Trial:
     def __init__(self, conn, name, host, needs, timeout):
         self._conn, self._name, self._host, self._needs = conn, name, host, needs
         self._deadline = time.monotonic() + timeout
+        self._looked, self._up = 0.0, time.monotonic()
         self._server, self._refused = None, ""
         try:
             self._ask()
@@ -198,10 +201,25 @@ class _Trial:
         """
         while True:
             try:
-                return saltern_canary.until_active(self._conn, self._server, self._deadline)
+                return saltern_canary.until_active(
+                    self._conn, self._server, self._deadline, self._patience
+                )
             except saltern_canary.NoHost:
                 if not self._ask():
                     raise
+
+    def _patience(self):
+        """Raise when the host went away: Nova would go on waiting, and the others with it."""
+        now = time.monotonic()
+        if now < self._looked + LOOK:
+            return
+        self._looked = now
+        if _seen(self._host)["up"]:
+            self._up = now
+        elif now > self._up + SILENT:
+            raise CommandExecutionError(
+                f"Nova has heard nothing of {self._host} for {SILENT:.0f} s; it went away"
+            )
 
 
 def allow(hosts, allowed=True, timeout=KNOWN):

@@ -128,12 +128,16 @@ def ask(conn: Any, name: str, host: str | None, image: Any, flavor: Any, network
     )
 
 
-def until_active(conn: Any, server: Any, deadline: float) -> Any:
+def until_active(
+    conn: Any, server: Any, deadline: float, patience: Callable[[], object] = lambda: None
+) -> Any:
     """``server`` as it is once it is ACTIVE; by ``time.monotonic()`` before ``deadline``.
 
+    :param patience: called with each look; raises when there is nothing to wait for any more.
     :raises NoHost: when there was none for it.
     """
     while True:
+        patience()
         server = conn.compute.get_server(server.id)
         if server.status == "ACTIVE":
             return server
@@ -148,13 +152,15 @@ def until_active(conn: Any, server: Any, deadline: float) -> Any:
 
 
 def heard(conn: Any, server: Any, deadline: float) -> dict[str, str]:
-    """What it has said on its console, when it has nothing more to say or at ``deadline``."""
-    said: dict[str, str] = {}
-    while not validation.finished(said) and time.monotonic() < deadline:
+    """What it has said on its console, when it has nothing more to say or at ``deadline``.
+
+    It is listened to once in any case: who looks late, because another took long, hears all of it.
+    """
+    while True:
         said = validation.console(_console(conn, server))
-        if not validation.finished(said):
-            time.sleep(LISTEN)
-    return said
+        if validation.finished(said) or time.monotonic() > deadline:
+            return said
+        time.sleep(LISTEN)
 
 
 def address(server: Any) -> str:

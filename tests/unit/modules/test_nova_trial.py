@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,7 +46,7 @@ class FakeCompute:
         self.late = 0  # looks before the host has told placement anything
 
     def add(self, host: str, reason: str | None, enabled: bool = False) -> None:
-        self.records[host] = {"host": host, "enabled": enabled, "reason": reason}
+        self.records[host] = {"host": host, "enabled": enabled, "reason": reason, "up": True}
 
     def __enter__(self) -> FakeCompute:
         return self
@@ -144,7 +145,8 @@ def test_what_an_operator_disabled_stays_as_it_is(fake: FakeCompute, reason: str
     fake.add("cmp1", reason)
     assert trial.hold("cmp1", computes.GONE) is False
     assert trial.release("cmp1") is False
-    assert fake.records["cmp1"] == {"host": "cmp1", "enabled": False, "reason": reason}
+    record = fake.records["cmp1"]
+    assert (record["enabled"], record["reason"]) == (False, reason)
 
 
 def test_a_reason_that_release_would_not_know_is_refused(fake: FakeCompute) -> None:
@@ -201,6 +203,7 @@ class Placed(FakeCloud):
         super().__init__()
         self.hosts = self.placement = hosts
         self.hypervisors = hosts.hypervisors
+        self.building: set[str] = set()  # hosts whose instances never get beyond BUILD
         self.reports = 0  # how often a host puts its mark back before the scheduler looks
         self.most = 0  # instances at a time
         self.subnets_made: list[dict[str, Any]] = []
@@ -216,6 +219,7 @@ class Placed(FakeCloud):
             self.hosts.traits[f"id-{host}"] = ["COMPUTE_NODE", MARK]
         server = super().create_server(name, **kwargs)
         server.refused = MARK in self.hosts.traits[f"id-{host}"]
+        server.stuck = host in self.building
         self.most = max(self.most, len([s for s in self.items["server"] if not s.refused]))
         return server
 
@@ -223,6 +227,8 @@ class Placed(FakeCloud):
         server = super().get_server(key)
         if server.refused:
             server.status = "ERROR"
+        if server.stuck:
+            server.status = "BUILD"
         return server
 
 
@@ -292,6 +298,34 @@ def test_one_that_fails_says_nothing_of_the_others(
     assert "placement on cmp2: 404" in found.pop("cmp2")
     assert found == dict.fromkeys(("cmp1", "cmp3", "cmp4"), "")
     assert placed.most == 2
+
+
+@pytest.mark.parametrize(
+    ("up", "why"),
+    [
+        (False, "Nova has heard nothing of cmp1 for 0 s; it went away"),
+        (True, "still BUILD (spawning)"),
+    ],
+)
+def test_only_who_is_heard_of_is_waited_for_until_the_end(
+    fake: FakeCompute,
+    placed: Placed,
+    image: str,
+    monkeypatch: pytest.MonkeyPatch,
+    up: bool,
+    why: str,
+) -> None:
+    """An instance on a host that went away is in BUILD for as long as anybody waits."""
+    monkeypatch.setattr(trial, "LOOK", 0)
+    monkeypatch.setattr(trial, "SILENT", 0.05)
+    fake.add("cmp2", computes.AUTOMATIC)
+    fake.traits["id-cmp2"] = [MARK]
+    placed.building = {"cmp1"}
+    fake.records["cmp1"]["up"] = up
+    began = time.monotonic()
+    found = trial.prove(["cmp1", "cmp2"], image=image, timeout=1)
+    assert found == {"cmp1": why, "cmp2": ""}
+    assert (time.monotonic() - began > 1) == up
 
 
 @pytest.mark.parametrize("harm", ["image", "network", "password"])
