@@ -184,9 +184,14 @@ def _brought(ret, work, do, nodes):
     try:
         do()
     except Failed as exc:
-        ret["changes"] = work.changes
+        ret["changes"] = _titles(work.changes)
         return _failed(ret, exc.reasons, f"Mend this, then run it again: {_again(nodes)}")
     return _changed(ret, work.changes)
+
+
+def _titles(changes):
+    """``changes`` without their texts: these are long, and would come after the reasons."""
+    return {node: list(found) for node, found in changes.items()}
 
 
 def _work(op, nodes):
@@ -244,7 +249,7 @@ def introduced(name, nodes):
         _leave_behind(op, joining.one_by_one(_left(op, nodes), strange))
     except Failed as exc:
         if not __opts__["test"]:
-            ret["changes"] = work.changes
+            ret["changes"] = _titles(work.changes)
             return _failed(ret, exc.reasons, f"Mend this, then run it again: {_again(nodes)}")
     return _changed(ret, work.changes)
 
