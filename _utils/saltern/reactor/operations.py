@@ -97,7 +97,8 @@ def _restarted(context: Context, node: str, service: str) -> Outcome:
         epoch=context.epoch,
     )[node]
     if not answer.ok:
-        return Outcome(False, f"{node}: healing.restart: {answer.value}")
+        unheard = Outcome(False, f"{node}: healing.restart: {answer.value}")
+        return _late(context, node, service, unheard) if _is_silence(answer) else unheard
     said = answer.value
     if said["did"] == "refused":
         return Outcome(False, f"{node} refused: {said['after']['reason']}", said)
@@ -105,6 +106,15 @@ def _restarted(context: Context, node: str, service: str) -> Outcome:
     well = after["status"] != health.DOWN
     how = f"{service} on {node} {_acted(said['did'], well)}: {_status(after)}"
     return Outcome(well, how, said)
+
+
+def _late(context: Context, node: str, service: str, unheard: Outcome) -> Outcome:
+    """``unheard``, unless the service is well by now: a busy node heals, and tells nobody in time.
+
+    The next rungs would change or isolate what has been healed.
+    """
+    seen = _looked(context, [node], [service])
+    return Outcome(True, f"{unheard.detail}, and is {seen.detail}") if seen.ok else unheard
 
 
 def _acted(did: str, well: bool) -> str:
@@ -144,8 +154,12 @@ def _admitted(context: Context, node: str, service: str, healed: Outcome) -> Out
 
 def _present(answers: Answers) -> tuple[dict[str, Answer], list[str]]:
     """Answers of those that are there, and who is not: a balancer that is gone balances nothing."""
-    silent = [n for n, a in answers.items() if not a.ok and str(a.value).startswith(NO_ANSWER)]
+    silent = [node for node, answer in answers.items() if _is_silence(answer)]
     return {node: a for node, a in answers.items() if node not in silent}, silent
+
+
+def _is_silence(answer: Answer) -> bool:
+    return not answer.ok and str(answer.value).startswith(NO_ANSWER)
 
 
 def reapply(context: Context, decision: Decision) -> Outcome:

@@ -96,6 +96,26 @@ def test_a_node_that_does_not_answer_is_named(nodes: Nodes) -> None:
     assert not outcome.ok and outcome.detail == "ctl1: healing.restart: did not answer"
 
 
+def test_who_heals_and_does_not_answer_in_time_is_looked_at(nodes: Nodes) -> None:
+    """A rung that seems not to help makes the next one, up to taking it out of the balancer."""
+    nodes.down = {("ctl1", "keystone")}
+    heals = nodes.fleet.handlers["healing.restart"]
+
+    def too_busy(node: str, kwargs: Mapping[str, Any]) -> Any:
+        heals(node, kwargs)
+        raise RuntimeError("did not answer")
+
+    nodes.fleet.handlers["healing.restart"] = too_busy
+    outcome = nodes.do("restart", "ctl1", "keystone")
+    said = "ctl1: healing.restart: did not answer, and is well: keystone; admitted"
+    assert (outcome.ok, outcome.detail) == (True, said)
+    nodes.cured_by, nodes.down = "nothing", {("ctl1", "keystone")}
+    assert not nodes.do("restart", "ctl1", "keystone").ok
+    nodes.fleet.handlers["healing.restart"] = fails("haproxy refused")
+    nodes.down = set()
+    assert not nodes.do("restart", "ctl1", "keystone").ok, "an error is an answer"
+
+
 def test_a_balancer_that_is_gone_does_not_make_a_restart_fail(nodes: Nodes) -> None:
     nodes.away = {"lb2"}
     outcome = nodes.do("restart", "ctl1", "keystone")
