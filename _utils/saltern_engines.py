@@ -17,10 +17,19 @@ from saltern_journal import Journal, path_of
 from saltern_notify import Notifier
 from saltern_notify_targets import resolver
 from saltern_operation import root_of
-from saltern_reactor import Reactor
+from saltern_reactor import Reactor, Soon
 from saltern_reactor_actions import Actions
 from saltern_reactor_lanes import Lanes
-from saltern_reactor_threads import Acks, Canary, Listener, Pruner, Reports, Scanner, Ticker
+from saltern_reactor_threads import (
+    Acks,
+    Canary,
+    Listener,
+    Newcomers,
+    Pruner,
+    Reports,
+    Scanner,
+    Ticker,
+)
 from saltern_reactor_work import Operations
 from saltern_reactor_world import World
 from saltern_rulebook import Rulebook
@@ -56,6 +65,7 @@ def reactor(opts: Mapping[str, Any]) -> None:
     work = Operations(fleet, world, pathlib.Path(opts["conf_file"]), home, epoch)
     reports = Reports(journal, rulebook, keys, waker.ring)
     scan = Ticker("scan", Scanner(journal, rulebook, world, fleet, reports).tick)
+    newcomers = Ticker("newcomers", Newcomers(rulebook, world, fleet, reports).tick)
     # One bus of its own for each thread that fires: a SaltEvent belongs to one thread.
     bus = salt.utils.event.get_master_event(opts, opts["sock_dir"], listen=False)
     canary = Canary(journal, lanes, bus.fire_event)
@@ -68,7 +78,8 @@ def reactor(opts: Mapping[str, Any]) -> None:
             notifier.deliver(book.cloud.name, book.settings, time.time(), canary.well)
         return 1.0
 
-    loop = Reactor(journal, rulebook, world, Actions(lanes, world, work), epoch, scan.poke)
+    soon = Soon(scan.poke, newcomers.poke)
+    loop = Reactor(journal, rulebook, world, Actions(lanes, world, work), epoch, soon)
     loop.begin()
     listener = Listener(journal, rulebook, world, fleet, reports)
     for name, tick in (
@@ -80,6 +91,7 @@ def reactor(opts: Mapping[str, Any]) -> None:
     ):
         Ticker(name, tick).start()
     scan.start()
+    newcomers.start()
     loop.run(bell)
 
 

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from saltern.cloud import Cloud
 from saltern.health import OK
@@ -55,6 +55,13 @@ class _Turn:
         self.kept: int | None = None  # id of ``observed`` in the journal
 
 
+class Soon(NamedTuple):
+    """What the loop has others look at now, each in a thread of its own."""
+
+    scan: Callable[[], None]  # the whole cloud
+    newcomers: Callable[[], None]  # who has not joined
+
+
 class Reactor:
     """Everything that decides. :meth:`turn` belongs to one thread."""
 
@@ -65,7 +72,7 @@ class Reactor:
         world: World,
         actions: Actions,
         epoch: int,
-        scan_soon: Callable[[], None],
+        soon: Soon,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._journal = journal
@@ -73,7 +80,7 @@ class Reactor:
         self._world = world
         self._actions = actions
         self._epoch = epoch
-        self._scan_soon = scan_soon
+        self._soon = soon
         self._clock = clock
         self.history = History()
         self._own: set[int] = set()  # records that the history has already
@@ -177,8 +184,7 @@ class Reactor:
     def _decide(self, book: Book, cloud: Cloud, reports: Sequence[Report], now: float) -> None:
         for report in reports:
             self._world.reported(report)
-        if self._calls_for_a_scan(reports):
-            self._scan_soon()
+        self._call_for_looks(reports)
         observed = self._world.observed(cloud)
         if not observed.busy and any(one.lane == "joins" for one in self._actions.lanes.running()):
             observed = replace(observed, busy="a join that is about to begin")
@@ -197,14 +203,19 @@ class Reactor:
         for id_, questions in turn.questions.items():
             self._ask(id_, questions, now)
 
-    def _calls_for_a_scan(self, reports: Sequence[Report]) -> bool:
-        """Whether a minion has started, or what made too much sick at once may be over: nobody
-        reports the end of that.
+    def _call_for_looks(self, reports: Sequence[Report]) -> None:
+        """Have others look when a minion has started, or when what made too much sick at once may
+        be over: nobody reports the end of that.
         """
-        if any(report.tag.startswith(START_TAG) for report in reports):
-            return True
+        started = {report.node for report in reports if report.tag.startswith(START_TAG)}
+        new = started - self._world.joined()
+        if new:
+            self._soon.newcomers()
         better = any(report.body.get("status") == OK for report in reports)
-        return better and any(past.fault.kind == SICK for past in self.history.open())
+        if started - new or (
+            better and any(past.fault.kind == SICK for past in self.history.open())
+        ):
+            self._soon.scan()
 
     def _bring_along(self, turn: _Turn, settled: set[int]) -> None:
         """Let whoever waits to join do so with a join that begins now: the next is minutes away."""
@@ -358,6 +369,8 @@ class Reactor:
                     evidence=dict(outcome.evidence),
                     seconds=result.seconds,
                 )
+                if not ok and result.action.operation == JOIN:
+                    self._soon.newcomers()  # it may have become well while the others joined
                 if not ok and part.report and part.report.rule in book.rules:
                     self._journal.add([(part.report, None, None)], book.priorities)
 

@@ -33,6 +33,9 @@ CANARY_EVERY, CANARY_LIMIT = 10.0, 30.0
 #: Seconds between two looks at who beats, and two acknowledgements.
 LISTEN_EVERY, ACK_EVERY = 0.5, 1.0
 PRUNE_EVERY = 3600.0
+#: Seconds between two looks at those who have not joined while one of them answers, and otherwise:
+#: whoever comes calls for a look.
+NEW_EVERY, NOBODY_NEW = 30.0, 3600.0
 #: Seconds that a thread waits after it broke off.
 BROKEN = 10.0
 
@@ -192,6 +195,39 @@ class Scanner:
         if not busy:
             for fault, why in scanning.over(cloud, answers, seen.joined, faults, newer).items():
                 self._journal.record("resolved", fault=_plain(fault), why=why)
+
+
+class Newcomers:
+    """Asks who has not joined whether it answers, so that what failed to join is tried again soon.
+
+    A whole scan costs every node of the cloud seconds; this costs only those that do no work yet.
+    """
+
+    def __init__(self, rulebook: Rulebook, world: World, fleet: Fleet, reports: Reports) -> None:
+        self._rulebook = rulebook
+        self._world = world
+        self._fleet = fleet
+        self._reports = reports
+
+    def tick(self) -> float:
+        cloud = self._rulebook.book.cloud
+        if cloud is None:
+            return BROKEN
+        seen = self._world.observed(cloud)
+        question = scanning.NEWCOMERS
+        nodes = question.nodes(cloud, seen.accepted, seen.joined)
+        if not nodes:
+            return NOBODY_NEW
+        if seen.busy:
+            return NEW_EVERY
+        answers = self._fleet.call(nodes, question.function, timeout=question.timeout, kwargs={})
+        here = [node for node, answer in answers.items() if answer.ok]
+        for node in here:
+            self._world.heard(node)
+        said = {question.function: answers}
+        busy = self._world.observed(cloud).busy  # it may have begun meanwhile
+        self._reports.put(scanning.findings(cloud, said, seen.joined, busy=busy))
+        return NEW_EVERY if here else NOBODY_NEW
 
 
 class Past:

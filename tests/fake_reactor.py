@@ -16,7 +16,7 @@ from saltern.reactor.rules import Rule
 from saltern.reactor.terms import Decision, Observed, Outcome, Report
 from saltern_intake import AcceptedKeys
 from saltern_journal import Journal
-from saltern_reactor import Reactor
+from saltern_reactor import Reactor, Soon
 from saltern_reactor_actions import Actions
 from saltern_reactor_lanes import Lanes
 from saltern_reactor_world import World
@@ -156,7 +156,7 @@ class Bench:
         self.join(*NODES)
         self.rulebook = FakeRulebook()
         self.work = FakeWork()
-        self.scans = 0
+        self.scans = self.looks = 0
         self.start()
 
     def start(self) -> None:
@@ -173,13 +173,16 @@ class Bench:
             self.world,
             actions,
             epoch,
-            self._scan,
+            Soon(self._scan, self._look),
             self.clock,
         )
         self.reactor.begin()
 
     def _scan(self) -> None:
         self.scans += 1
+
+    def _look(self) -> None:
+        self.looks += 1
 
     def accept(self, *nodes: str) -> None:
         for node in nodes:

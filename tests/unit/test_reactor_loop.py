@@ -296,11 +296,15 @@ def test_the_canary_comes_back_and_leaves_nothing(bench: Bench) -> None:
     assert not list(bench.journal.reports())
 
 
-def test_a_minion_that_starts_calls_for_a_scan(bench: Bench) -> None:
-    one = Report(0, 0.0, "salt/minion/ctl1/start", "ctl1", "node", "started", {})
+@pytest.mark.parametrize(("node", "looks"), [("ctl1", (1, 0)), ("cmp9", (0, 1))])
+def test_a_minion_that_starts_calls_for_a_look(
+    bench: Bench, node: str, looks: tuple[int, int]
+) -> None:
+    """At all nodes; at those that have not joined when it is one of them."""
+    one = Report(0, 0.0, f"salt/minion/{node}/start", node, "node", "started", {})
     bench.journal.add([(one, None, None)])
     bench.turn()
-    assert bench.scans == 1
+    assert (bench.scans, bench.looks) == looks
 
 
 def test_what_may_end_an_outage_of_a_group_calls_for_a_scan(bench: Bench) -> None:

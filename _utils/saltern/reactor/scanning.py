@@ -56,6 +56,9 @@ class Question:
         return [n for n in among if n in accepted and (n in joined) == self.joined]
 
 
+#: Who has not joined is asked this, now and then by itself: it may have become well.
+NEWCOMERS = Question("test.ping", timeout=10, joined=False)
+
 #: All that a scan asks. A question with nobody to ask is left out.
 QUESTIONS: tuple[Question, ...] = (
     Question("openstack.health", timeout=20),
@@ -63,7 +66,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question("galera.status", timeout=15, service="galera"),
     Question("rabbitmq_cluster.membership", timeout=30, service="rabbitmq"),
     Question("ovn.status", timeout=15, service="ovn-central"),
-    Question("test.ping", timeout=10, joined=False),
+    NEWCOMERS,
 )
 
 
