@@ -10,7 +10,7 @@ import statistics
 import time
 
 import pytest
-from labkit import commands, faults, newcomers, nodes, reactor
+from labkit import apis, commands, faults, newcomers, nodes, reactor
 from labkit.model import Edit
 
 from lab import podman
@@ -47,10 +47,13 @@ def joins(number: int) -> list[tuple[str, bool]]:
 def put_to_work(names: list[str]) -> float:
     """Seconds from their keys being accepted until all of ``names`` are enabled."""
     newcomers.boot(names)
+    nova = apis.client("nova-api")
     began, worked = time.monotonic(), faults.worked()
     newcomers.accept(names)
     commands.wait_for(
-        f"{', '.join(names)} to be enabled", lambda: set(names) <= newcomers.enabled(), 3 * JOINED
+        f"{', '.join(names)} to be enabled",
+        lambda: set(names) <= newcomers.enabled(nova),
+        3 * JOINED,
     )
     work.append((faults.worked() - worked) / len(names))
     return time.monotonic() - began
