@@ -1,3 +1,4 @@
+{%- set switch = pillar.cloud["values"].get("ovn", {}).get("switch", {}) %}
 libvirt-packages:
   pkg.installed:
     - pkgs: [libvirt-daemon-system, libvirt-clients, qemu-system-x86, qemu-utils]
@@ -27,10 +28,23 @@ libvirt-unit:
     - source: salt://openstack/files/unit.conf
     - makedirs: true
 
+libvirt-hook:
+{%- if switch.get("userspace") %}
+  file.managed:
+    - name: /etc/libvirt/hooks/qemu.d/saltern
+    - source: salt://libvirt/files/taps-up.sh
+    - mode: '0755'
+    - makedirs: true
+{%- else %}
+  file.absent:
+    - name: /etc/libvirt/hooks/qemu.d/saltern
+{%- endif %}
+
 libvirt-service:
   unit.running:
     - name: libvirtd
     - require:
+      - file: libvirt-hook
       - file: libvirt-qemu-config
       - file: libvirt-default
       - file: libvirt-unit
