@@ -214,7 +214,8 @@ class _Trial:
         if now < self._looked + LOOK:
             return
         self._looked = now
-        if _seen(self._host)["up"]:
+        services = self._conn.compute.services(host=self._host, binary="nova-compute")
+        if any(service.state == "up" for service in services):
             self._up = now
         elif now > self._up + SILENT:
             raise CommandExecutionError(

@@ -46,7 +46,7 @@ class FakeCompute:
         self.late = 0  # looks before the host has told placement anything
 
     def add(self, host: str, reason: str | None, enabled: bool = False) -> None:
-        self.records[host] = {"host": host, "enabled": enabled, "reason": reason, "up": True}
+        self.records[host] = {"host": host, "enabled": enabled, "reason": reason}
 
     def __enter__(self) -> FakeCompute:
         return self
@@ -145,8 +145,7 @@ def test_what_an_operator_disabled_stays_as_it_is(fake: FakeCompute, reason: str
     fake.add("cmp1", reason)
     assert trial.hold("cmp1", computes.GONE) is False
     assert trial.release("cmp1") is False
-    record = fake.records["cmp1"]
-    assert (record["enabled"], record["reason"]) == (False, reason)
+    assert fake.records["cmp1"] == {"host": "cmp1", "enabled": False, "reason": reason}
 
 
 def test_a_reason_that_release_would_not_know_is_refused(fake: FakeCompute) -> None:
@@ -204,9 +203,14 @@ class Placed(FakeCloud):
         self.hosts = self.placement = hosts
         self.hypervisors = hosts.hypervisors
         self.building: set[str] = set()  # hosts whose instances never get beyond BUILD
+        self.down: set[str] = set()  # hosts that Nova hears nothing of
         self.reports = 0  # how often a host puts its mark back before the scheduler looks
         self.most = 0  # instances at a time
         self.subnets_made: list[dict[str, Any]] = []
+
+    def services(self, binary: str, host: str = "") -> list[Any]:
+        assert binary == "nova-compute"
+        return [SimpleNamespace(state="down" if host in self.down else "up")]
 
     def create_subnet(self, **kwargs: Any) -> Any:
         self.subnets_made.append(kwargs)
@@ -321,7 +325,7 @@ def test_only_who_is_heard_of_is_waited_for_until_the_end(
     fake.add("cmp2", computes.AUTOMATIC)
     fake.traits["id-cmp2"] = [MARK]
     placed.building = {"cmp1"}
-    fake.records["cmp1"]["up"] = up
+    placed.down = set() if up else {"cmp1"}
     began = time.monotonic()
     found = trial.prove(["cmp1", "cmp2"], image=image, timeout=1)
     assert found == {"cmp1": why, "cmp2": ""}
