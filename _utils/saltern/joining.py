@@ -93,23 +93,37 @@ def _without(told: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]:
 def one_by_one(
     nodes: Sequence[str], attempt: Callable[[Sequence[str]], Sequence[str]]
 ) -> dict[str, list[str]]:
-    """Who of ``nodes`` fails at ``attempt``, and why: it is made for all of them together, and for
-    each alone where that fails. It returns reasons.
+    """Who of ``nodes`` fails at ``attempt``, and why.
 
-    :raises Failed: with the reasons of all together, when nobody is left.
+    It is made for all of them together, and returns reasons. Where there are any it is made again
+    without the nodes that begin them (``cmp3: no disk``), or for each alone when no node does.
+
+    :raises Failed: with all reasons when nobody is left.
     """
-    reasons = attempt(nodes)
-    if not reasons:
-        return {}
-    alone = {node: attempt([node]) for node in nodes} if len(nodes) > 1 else {}
-    failed = {
-        node: [reason.removeprefix(f"{node}: ") for reason in found]
-        for node, found in alone.items()
-        if found
-    }
-    if len(failed) == len(alone):
-        raise Failed(reasons)
+    failed: dict[str, list[str]] = {}
+    said: dict[str, None] = {}
+    left = list(nodes)
+    while left and (reasons := attempt(left)):
+        said.update(dict.fromkeys(reasons))
+        found = {node: _own(node, reasons) for node in left if _own(node, reasons)}
+        if not found:
+            alone = {node: list(attempt([node])) for node in left} if len(left) > 1 else {}
+            found = {node: why for node, why in alone.items() if why}
+            failed.update(found)
+            if len(found) == len(alone):
+                raise Failed(list(said))
+            break
+        failed.update(found)
+        left = [node for node in left if node not in found]
+    if not left:
+        raise Failed(list(said))
     return failed
+
+
+def _own(node: str, reasons: Sequence[str]) -> list[str]:
+    """Those of ``reasons`` that begin with ``node``, without it."""
+    name = f"{node}: "
+    return [reason.removeprefix(name) for reason in reasons if reason.startswith(name)]
 
 
 def ask_one(

@@ -63,24 +63,52 @@ def test_a_part_of_the_cloud_is_the_same_cloud() -> None:
     assert (part.waves, part.secrets) == (LAB.waves, LAB.secrets)
 
 
-def test_who_fails_is_found_by_trying_each_alone() -> None:
-    tried: list[list[str]] = []
+class Attempts:
+    """Nodes of ``bad`` fail; who they are is said when ``named``."""
 
-    def attempt(nodes: Sequence[str]) -> list[str]:
-        tried.append(list(nodes))
-        return [f"{node}: {bad[node]}" for node in nodes if node in bad]
+    def __init__(self, bad: Mapping[str, str], named: bool = True) -> None:
+        self.bad, self.named = bad, named
+        self.made: list[str] = []
 
-    bad: dict[str, str] = {}
-    assert joining.one_by_one(["a", "b"], attempt) == {}
-    bad["b"] = "no disk"
-    assert joining.one_by_one(["a", "b"], attempt) == {"b": ["no disk"]}
-    assert tried == [["a", "b"], ["a", "b"], ["a"], ["b"]]
-    with pytest.raises(fleet.Failed, match="^b: no disk$"):
-        joining.one_by_one(["b"], attempt)
-    assert tried[4:] == [["b"]], "one alone is not tried twice"
-    bad["a"] = "no memory"
-    with pytest.raises(fleet.Failed, match="^a: no memory; b: no disk$"):
-        joining.one_by_one(["a", "b"], attempt)
+    def __call__(self, nodes: Sequence[str]) -> list[str]:
+        self.made.append("".join(nodes))
+        said = [(node, self.bad[node]) for node in nodes if node in self.bad]
+        return [f"{node}: {why}" if self.named else why for node, why in said]
+
+
+@pytest.mark.parametrize(
+    ("bad", "named", "made"),
+    [
+        ({}, True, ["abc"]),
+        ({"b": "no disk"}, True, ["abc", "ac"]),
+        ({"a": "no disk", "b": "no disk"}, True, ["abc", "c"]),
+        ({"b": "no disk"}, False, ["abc", "a", "b", "c"]),
+    ],
+)
+def test_the_others_go_on_without_who_fails(
+    bad: dict[str, str], named: bool, made: list[str]
+) -> None:
+    attempt = Attempts(bad, named)
+    assert joining.one_by_one(["a", "b", "c"], attempt) == {node: ["no disk"] for node in bad}
+    assert attempt.made == made
+
+
+@pytest.mark.parametrize(
+    ("nodes", "named", "why", "made"),
+    [
+        ("b", True, "b: no disk", ["b"]),
+        ("b", False, "no disk", ["b"]),
+        ("ab", True, "a: no memory; b: no disk", ["ab"]),
+        ("ab", False, "no memory; no disk", ["ab", "a", "b"]),
+    ],
+)
+def test_where_nobody_is_left_all_is_told(
+    nodes: str, named: bool, why: str, made: list[str]
+) -> None:
+    attempt = Attempts({"a": "no memory", "b": "no disk"}, named)
+    with pytest.raises(fleet.Failed, match=f"^{why}$"):
+        joining.one_by_one(list(nodes), attempt)
+    assert attempt.made == made
 
 
 # -- asking --------------------------------------------------------------------------------------
