@@ -28,7 +28,7 @@ HEALTH_TIMEOUT = 20
 #: Seconds for which what was begun before a restart may still be running, and between two looks.
 STILL_RUNNING = 1800
 LOOK_EVERY = 2.0
-#: Lines of an orchestration's output that are kept as its result.
+#: Lines of an orchestration's output at most that are kept as its result.
 LAST_LINES = 12
 #: What an operation may have left running on a node begins so.
 OURS = ("galera.", "haproxy.", "healing.", "ovn.", "rabbitmq_cluster.", "state.", "unit.")
@@ -126,11 +126,17 @@ class Operations:
                 start_new_session=True,
                 check=False,
             )
-        said = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        last = " | ".join(line.strip() for line in said[-LAST_LINES:] if line.strip())
         if done.returncode == 0:
             return Outcome(True, f"{orch} went well", {"log": str(path)})
-        return Outcome(False, f"{orch} failed: {last}", {"log": str(path)})
+        why = " | ".join(_why(path.read_text(encoding="utf-8", errors="replace").splitlines()))
+        return Outcome(False, f"{orch} failed: {why}", {"log": str(path)})
+
+
+def _why(said: Sequence[str]) -> list[str]:
+    """The reasons in what an orchestration has said; its last lines when it gave none."""
+    found = [line.strip().removeprefix("Comment:").strip() for line in said]
+    reasons = [line.removeprefix("- ") for line in found if line.startswith("- ")]
+    return (reasons or [line for line in found[-LAST_LINES:] if line])[:LAST_LINES]
 
 
 class _Log:

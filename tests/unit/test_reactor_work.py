@@ -154,6 +154,34 @@ def test_an_orchestration_is_a_process_of_its_own(
     assert code == 0 or "orch.join" in done.detail
 
 
+SAID = """master_master:
+  Name: their services run - Function: cloud_operation.built - Result: Changed
+----------
+          ID: the nodes have joined
+     Comment: - cmp4: no answer
+              - cmp5: s: h: disk full
+              These get no instances until they are proven. Mend this, then run it again: ...
+     Changes:
+              ----------
+              cmp3:
+                  proven, joined
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (SAID.splitlines(), ["cmp4: no answer", "cmp5: s: h: disk full"]),
+        (["", "Traceback", "  KeyError: 'x'"], ["Traceback", "KeyError: 'x'"]),
+        ([f"- cmp{i}: no answer" for i in range(99)], [f"cmp{i}: no answer" for i in range(12)]),
+    ],
+)
+def test_of_an_orchestration_that_failed_the_reasons_are_told(
+    said: list[str], why: list[str]
+) -> None:
+    assert working._why(said) == why
+
+
 # -- the watchdog ------------------------------------------------------------------------------
 
 KEPT = """
