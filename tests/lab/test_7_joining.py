@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
+from collections.abc import Callable
 
 import pytest
 from labkit import apis, commands, faults, newcomers, nodes, reactor
@@ -25,6 +26,9 @@ MEASURED = faults.RUNS > 1
 CROWD = 10
 TARGET = 60.0  # seconds from an accepted key to an enabled host
 CROWDED = 1.5  # times as long as one for ten at once
+
+#: Steps of a join in which nodes die, in their order.
+STEPS = ("preflight", "states", "then nova.discover", "prove new computes")
 
 #: What each that was alone took, for the crowd to be compared with.
 alone: list[float] = []
@@ -82,22 +86,18 @@ def test_f26_nodes_that_die_while_they_join_are_never_half_in_service(edited: Ed
             HEARD,
         )
         assert not newcomers.enabled() & set(names)
+        before = len(reactor.join_logs())
         newcomers.accept(names)
-        commands.wait_for(
-            "the join to begin",
-            lambda: any("join" in line for line in reactor.ask("pending").get("running", ())),
-            HEARD,
-        )
-        cut = _cut_one_after_the_other(dying)
+        cut = _cut_one_after_the_other(dying, lambda: "".join(reactor.join_logs()[before:]))
         failed = {(f"new node {name}", False) for name in dying}
         commands.wait_for("the join to end", lambda: failed <= set(joins(number)), 3 * JOINED)
-        assert set(joins(number)) == {*failed, ("new node cmp40", True)}, f"cut after {cut}"
+        assert set(joins(number)) == {*failed, ("new node cmp40", True)}, f"cut: {cut}"
         half = newcomers.enabled() & set(dying)
-        assert not half, f"half in service: {half}, cut after {cut}"
+        assert not half, f"half in service: {half}, cut: {cut}"
         for name in dying:
             nodes.restore_power(name)
         faults.figures("F26", _enabled_after(dying), None)
-        commands.keep("join-cut", {"cut after": cut})
+        commands.keep("join-cut", cut)
         reactor.wait_quiet(JOINED)
         well = [fault for fault, ok in joins(number) if ok]
         assert sorted(well) == sorted(f"new node {one}" for one in names), "each once"
@@ -105,16 +105,21 @@ def test_f26_nodes_that_die_while_they_join_are_never_half_in_service(edited: Ed
             podman.inside(name, "systemctl", "is-active", "nova-compute")
 
 
-def _cut_one_after_the_other(dying: list[str]) -> dict[str, float]:
-    """Take the power of each at some moment of the join; after how many seconds that was."""
-    # Of the join of one, so that none is in before: many take longer.
-    longest = 0.8 * statistics.median(alone) if alone else 25
-    began = time.monotonic()
+def _cut_one_after_the_other(dying: list[str], said: Callable[[], str]) -> dict[str, str]:
+    """Take the power of each at a step of its own of the join, which says what it does."""
+
+    def begun(step: str) -> Callable[[], bool]:
+        return lambda: f": {step} on " in said()
+
+    first = random.randrange(len(STEPS))  # noqa: S311 - no secret
+    steps = [STEPS[(first + run) % len(STEPS)] for run in range(len(dying))]
     cut = {}
-    for name, step in zip(dying, sorted(random.uniform(0, longest) for _ in dying), strict=True):  # noqa: S311 - no secret
-        time.sleep(max(0.0, began + step - time.monotonic()))
+    for name, step in zip(dying, sorted(steps, key=STEPS.index), strict=True):
+        commands.wait_for(step, begun(step), JOINED)
+        late = random.uniform(0, 3)  # noqa: S311 - no secret
+        time.sleep(late)
         nodes.cut_power(name)
-        cut[name] = round(time.monotonic() - began, 1)
+        cut[name] = f"{late:.1f} s into {step}"
     return cut
 
 

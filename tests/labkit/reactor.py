@@ -12,6 +12,7 @@ from lab.model import MASTER
 from labkit import commands
 
 LOG = "/var/log/salt/saltern-reactor.log"  # on the master
+JOINS = "/var/cache/salt/master/saltern/reactor/orchestrations/orch.join-*.log"  # there too
 QUIET = 180  # seconds until nothing runs or waits any more
 LONG = 600  # the same after five faults in a row: what failed waits longer each time
 
@@ -56,6 +57,15 @@ def messages() -> list[dict[str, Any]]:
     """What people were told, out of the reactor's log file, the oldest first."""
     said = podman.attempt(MASTER, "cat", LOG)
     return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+
+
+def join_logs() -> list[str]:
+    """What each join of the reactor has said so far, the oldest first."""
+    marker = "-- a log"
+    said = podman.attempt(
+        MASTER, "sh", "-c", f"for log in {JOINS}; do echo '{marker}'; cat $log; done"
+    )
+    return said.split(marker)[1:]
 
 
 @contextmanager
