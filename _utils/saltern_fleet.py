@@ -10,7 +10,6 @@ that hangs on a live minion, and leaves out, rather than names, the nodes that d
 
 from __future__ import annotations
 
-import math
 import pathlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ import salt.config
 import salt.payload
 import salt.utils.event
 import salt.utils.jid
+import saltern_pressure
 from salt.exceptions import SaltException
 from saltern.fleet import NO_ANSWER, Answer
 
@@ -35,6 +35,9 @@ PRESENCE_TIMEOUT = 10
 #: So often in a row a node that has answered it before may leave it unanswered: what it works on
 #: may keep it too busy. Who has never answered is not there.
 MAY_MISS = 1
+#: The same while the machine of the master is starved, and for who has never answered there: the
+#: master may be what is too slow, and in a lab the nodes are as starved.
+STARVED_MAY_MISS, STARVED_NEVER = 4, 1
 #: Seconds between a return on the bus and another look whether the master has kept it.
 KEPT_SOON = 0.02
 #: The file of a return in the folder of its node, see ``salt.returners.local_cache``. Not asked of
@@ -149,7 +152,8 @@ class _Job:
         self._bus = bus
         self._jid = jid
         jobs = str(pathlib.Path(opts["cachedir"]) / "jobs")
-        self._missed: dict[str, int] = {}  # by who has answered a look before: how often not since
+        self._met: set[str] = set()  # who has answered a look
+        self._missed: dict[str, int] = {}  # how often in a row each has not
         self._folder = pathlib.Path(salt.utils.jid.jid_dir(jid, jobs, opts["hash_type"]))
         #: Without Salt's own job cache there is nothing but the bus to believe.
         self._keeps = (
@@ -199,13 +203,15 @@ class _Job:
             if event and event.get("id") in silent:
                 running[event["id"]] = event["return"]
         answering = {node for node in silent if _is_answer(running.get(node))}
-        for node in silent & self._missed.keys():
-            self._missed[node] += 1
+        self._met |= answering
+        self._missed.update({node: self._missed.get(node, 0) + 1 for node in silent - answering})
         self._missed.update(dict.fromkeys(answering, 0))
+        starved = saltern_pressure.slower() > 1
+        met, never = (STARVED_MAY_MISS, STARVED_NEVER) if starved else (MAY_MISS, 0)
         settled = {
             node: Answer(False, NO_ANSWER)
             for node in silent - answering
-            if self._missed.get(node, math.inf) > MAY_MISS
+            if self._missed[node] > (met if node in self._met else never)
         }
         ended = {node for node in silent if running.get(node) == {}}
         if ended and self._keeps:  # its event was lost on the bus, its return was not

@@ -155,6 +155,21 @@ def test_a_node_that_dies_at_its_work_is_given_up_by_the_second_look(master: Fak
     assert call(master, "a", timeout=600) == {"a": Answer(False, NO_ANSWER)}
 
 
+@pytest.mark.parametrize(
+    ("running", "looks"), [([{"a": {"jid": "1"}}, {}, {}, {}, {}], 5), ([{}], 1)]
+)
+def test_on_a_starved_machine_silence_is_waited_for_longer(
+    master: FakeMaster, starved: None, running: list[dict[str, Any]], looks: int
+) -> None:
+    """One that has answered a look, and one that never has."""
+    master.running, *master.then = running
+    master.events = [*[None] * looks, returned("a", 1)]
+    assert call(master, "a", timeout=600) == {"a": Answer(True, 1)}
+    master.running, *master.then = [*running, {}]
+    master.events = [*[None] * (looks + 1), returned("a", 1)]
+    assert call(master, "a", timeout=600) == {"a": Answer(False, NO_ANSWER)}
+
+
 def test_a_return_that_the_bus_lost_is_found(master: FakeMaster) -> None:
     master.running = {"a": {}, "b": {"jid": "1"}}
     master.keep(returned("a", "ERROR: no", retcode=1))
