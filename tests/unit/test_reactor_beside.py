@@ -18,16 +18,7 @@ from saltern.reactor import scanning
 from saltern.reactor.outbox import digest
 from saltern.reactor.terms import Report
 from saltern_journal_outboxes import Beat
-from saltern_reactor_threads import (
-    Acks,
-    Canary,
-    Listener,
-    Newcomers,
-    Past,
-    Reports,
-    Scanner,
-    Ticker,
-)
+from saltern_reactor_threads import Acks, Canary, Listener, Past, Reports, Scanner, Ticker
 
 
 @pytest.fixture
@@ -242,39 +233,6 @@ def test_a_scan_finds_its_reports_a_rule_and_keeps_off_an_operation(
     one.scan(cloud())
     [report] = bench.journal.undecided(10)
     assert (report.source, report.body, woken) == ("scan", body, [1])
-
-
-def test_who_has_not_joined_is_looked_at_while_it_answers(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fields = {"act": {"type": "string", "default": "accepted"}}
-    new = {"tags": ["saltern/scan/new"], "source": "scan", "fields": fields}
-    bench.rulebook.book = bench.rulebook.book._replace(rules=rules(new=new))
-    away = {"cmp1", "cmp2"}
-
-    def ping(node: str, kwargs: Any) -> bool:
-        if node in away:
-            raise RuntimeError("did not answer")
-        return True
-
-    fleet = FakeFleet(test__ping=ping)
-    woken: list[int] = []
-    one = Newcomers(bench.rulebook, bench.world, fleet, reports(bench, woken))  # type: ignore[arg-type]
-    assert one.tick() == 3600 and not fleet.asked, "all have joined"
-    bench.join("ctl1", "ctl2", "ctl3")
-    assert one.tick() == 3600 and not bench.journal.undecided(10), "whoever comes calls for it"
-    away.remove("cmp2")
-    monkeypatch.setattr(lock, "holder", lambda _: "orch.join")
-    asked = len(fleet.asked)
-    assert one.tick() == 30 and len(fleet.asked) == asked, "a join has the nodes"
-    monkeypatch.setattr(lock, "holder", lambda _: "")
-    assert one.tick() == 30
-    [report] = bench.journal.undecided(10)
-    assert (report.node, report.tag, woken) == ("cmp2", "saltern/scan/new", [1])
-    assert {function for function, _, _ in fleet.asked} == {"test.ping"}
-    assert bench.world.answering()["cmp2"]
-    bench.rulebook.book = bench.rulebook.book._replace(cloud=None)
-    assert one.tick() == threads.BROKEN
 
 
 def test_what_the_reactor_took_out_stays_out(bench: Bench) -> None:
