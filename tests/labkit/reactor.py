@@ -62,10 +62,9 @@ def messages() -> list[dict[str, Any]]:
 def join_logs() -> list[str]:
     """What each join of the reactor has said so far, the oldest first."""
     marker = "-- a log"
-    said = podman.attempt(
-        MASTER, "sh", "-c", f"for log in {JOINS}; do echo '{marker}'; cat $log; done"
-    )
-    return said.split(marker)[1:]
+    # Where there is none yet the shell leaves the pattern as it is.
+    each = f"for log in {JOINS}; do [ ! -e $log ] || {{ echo '{marker}'; cat $log; }}; done"
+    return podman.attempt(MASTER, "sh", "-c", each).split(marker)[1:]
 
 
 @contextmanager
