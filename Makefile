@@ -36,7 +36,7 @@ coverage: venv ## unit tests; every line and branch of the decisions must be run
 bench: venv ## measure what Saltern claims; what needs the lab is skipped without it
 	@PYTHONPATH=_utils $(BIN)/python -m bench
 
-faults: venv ## break the lab on purpose, each fault five times, and print how long what was away (root)
+faults: venv ## break the lab on purpose, most faults five times, and print how long what was away (root)
 	@$(PYTHON) lab/preflight.py; lab/install --tests
 	SALTERN_RUNS=5 $(BIN)/pytest tests/lab -m faults; PYTHONPATH=_utils $(BIN)/python -m bench.faults
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -32,6 +33,8 @@ LOOK_EVERY = 2.0
 LAST_LINES = 12
 #: What an operation may have left running on a node begins so.
 OURS = ("galera.", "haproxy.", "healing.", "ovn.", "rabbitmq_cluster.", "state.", "unit.")
+#: What Salt puts before a reason in its log, and in the result.
+_BEFORE = re.compile(r"^(\[\w+ *\]|Comment:) *")
 #: A salt-run of the Salt that runs this, wherever that is installed.
 SALT_RUN = (sys.executable, "-c", "from salt.scripts import salt_run; salt_run()")
 
@@ -133,10 +136,13 @@ class Operations:
 
 
 def _why(said: Sequence[str]) -> list[str]:
-    """The reasons in what an orchestration has said; its last lines when it gave none."""
-    found = [line.strip().removeprefix("Comment:").strip() for line in said]
-    reasons = [line.removeprefix("- ") for line in found if line.startswith("- ")]
-    return (reasons or [line for line in found[-LAST_LINES:] if line])[:LAST_LINES]
+    """The reasons in what an orchestration has said; its last lines when it gave none.
+
+    Salt says them twice: in its log, and in the result.
+    """
+    found = [_BEFORE.sub("", line.strip()) for line in said]
+    reasons = dict.fromkeys(line.removeprefix("- ") for line in found if line.startswith("- "))
+    return (list(reasons) or [line for line in found[-LAST_LINES:] if line])[:LAST_LINES]
 
 
 class _Log:
