@@ -114,7 +114,8 @@ def fit(name, retry=None, nodes=None):
     with op.progress.step("preflight", cloud.nodes):
         try:
             if isinstance(cloud, joining.Part):
-                _leave_behind(op, joining.one_by_one(cloud.nodes, unfit))
+                failed = joining.one_by_one(cloud.nodes, unfit)
+                deploy.leave_behind(op.lost, failed, op.progress)
             elif found := fitness.examine(cloud, op.fleet, expected):
                 raise Failed(found)
         except Failed as exc:
@@ -122,13 +123,6 @@ def fit(name, retry=None, nodes=None):
                 ret, exc.reasons, f"Nothing was changed. Mend these, then: {retry or _again(nodes)}"
             )
     return ret
-
-
-def _leave_behind(op, failed):
-    """Go on without the nodes of ``failed``, which is why for each."""
-    op.lost.update(failed)
-    for line in lines(failed):
-        op.progress.note(f"{line}; the others go on without it")
 
 
 def wave(name, wave):
@@ -246,7 +240,8 @@ def introduced(name, nodes):
             return exc.reasons
 
     try:
-        _leave_behind(op, joining.one_by_one(_left(op, nodes), strange))
+        failed = joining.one_by_one(_left(op, nodes), strange)
+        deploy.leave_behind(op.lost, failed, op.progress)
     except Failed as exc:
         if not __opts__["test"]:
             ret["changes"] = _titles(work.changes)

@@ -38,6 +38,15 @@ RESTART_TIMEOUT = 600
 ADMIT_TIMEOUT = 60
 
 
+def leave_behind(
+    lost: dict[str, list[str]], failed: Mapping[str, Sequence[str]], report: Reporter
+) -> None:
+    """Add the nodes of ``failed`` to ``lost``, each with its reasons, and say so."""
+    lost.update({node: list(reasons) for node, reasons in failed.items()})
+    for line in lines(failed):
+        report.note(f"{line}; left behind")
+
+
 @dataclass
 class Deployment:
     """What runs on behalf of ``orch.deploy``; one object per operation."""
@@ -252,11 +261,9 @@ class Deployment:
             return
         if self.only is None or not set(bad) <= set(self.only):
             raise Failed(lines(bad))
-        self.lost.update(bad)
+        leave_behind(self.lost, bad, self.report)
         if not self._among(self.only):
             raise Failed(lines(self.lost))
-        for line in lines(bad):
-            self.report.note(f"{line}; the others go on without it")
 
     # -- small things ------------------------------------------------------------------------
 
