@@ -12,8 +12,9 @@ import salt.client
 import salt.utils.event
 import saltern_store
 from saltern_fleet import SaltFleet
-from saltern_intake import AcceptedKeys, Bell, Intake
+from saltern_intake import Bell, Intake
 from saltern_journal import Journal, path_of
+from saltern_keys import AcceptedKeys
 from saltern_notify import Notifier
 from saltern_notify_targets import resolver
 from saltern_operation import root_of
@@ -23,6 +24,7 @@ from saltern_reactor_lanes import Lanes
 from saltern_reactor_threads import (
     Acks,
     Canary,
+    Keys,
     Listener,
     Newcomers,
     Pruner,
@@ -84,6 +86,7 @@ def reactor(opts: Mapping[str, Any]) -> None:
     listener = Listener(journal, rulebook, world, fleet, reports)
     for name, tick in (
         ("acks", acks.tick),
+        ("keys", Keys(keys).tick),
         ("presence", listener.tick),
         ("notify", notify),
         ("canary", canary.tick),

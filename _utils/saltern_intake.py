@@ -20,6 +20,7 @@ from saltern.reactor import rules as reading
 from saltern.reactor.terms import Rejected, Report
 from saltern_journal import Entry, Journal
 from saltern_journal_outboxes import Beat
+from saltern_keys import AcceptedKeys
 from saltern_rulebook import Rulebook
 
 log = logging.getLogger(__name__)
@@ -50,26 +51,6 @@ class Bus(Protocol):
 
     def get_event(self, wait: float, full: bool) -> Any:
         """The next event, None when there is none within ``wait`` seconds."""
-
-
-class AcceptedKeys:
-    """Ids of the minions whose keys the master has accepted."""
-
-    def __init__(self, pki_dir: str) -> None:
-        self._home = pathlib.Path(pki_dir) / "minions"
-        self._mtime = -1
-        self._ids: frozenset[str] = frozenset()
-
-    def ids(self) -> frozenset[str]:
-        """As they are now; the folder is read only after it has changed."""
-        try:
-            mtime = self._home.stat().st_mtime_ns
-        except FileNotFoundError:
-            return frozenset()
-        if mtime != self._mtime:
-            self._ids = frozenset(p.name for p in self._home.iterdir() if p.name[0] != ".")
-            self._mtime = mtime
-        return self._ids
 
 
 class Bell:

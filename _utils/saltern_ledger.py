@@ -21,8 +21,8 @@ from saltern.cloud import Cloud
 from saltern.reactor import decide, incidents, ledger, report, rules, wording
 from saltern.reactor.history import History, fault_of
 from saltern.reactor.terms import Decision, Rejected, Report
-from saltern_intake import AcceptedKeys
 from saltern_journal import Journal, path_of
+from saltern_keys import AcceptedKeys
 from saltern_notify import local_time
 from saltern_reactor_world import World
 

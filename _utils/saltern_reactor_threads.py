@@ -16,8 +16,9 @@ from saltern.reactor.history import History
 from saltern.reactor.outbox import digest
 from saltern.reactor.scanning import Finding
 from saltern.reactor.terms import Fault, Rejected, Report
-from saltern_intake import CANARY, AcceptedKeys
+from saltern_intake import CANARY
 from saltern_journal import SECONDS_A_DAY, Journal
+from saltern_keys import AcceptedKeys
 from saltern_presence import Watch
 from saltern_reactor import REMEMBERED, tell
 from saltern_reactor_lanes import Lanes
@@ -33,6 +34,7 @@ CANARY_EVERY, CANARY_LIMIT = 10.0, 30.0
 #: Seconds between two looks at who beats, and two acknowledgements.
 LISTEN_EVERY, ACK_EVERY = 0.5, 1.0
 PRUNE_EVERY = 3600.0
+KEYS_EVERY = 5.0
 #: Seconds between two looks at those who have not joined while one of them answers, and otherwise:
 #: whoever comes calls for a look.
 NEW_EVERY, NOBODY_NEW = 30.0, 3600.0
@@ -228,6 +230,18 @@ class Newcomers:
         busy = self._world.observed(cloud).busy  # it may have begun meanwhile
         self._reports.put(scanning.findings(cloud, said, seen.joined, busy=busy))
         return NEW_EVERY if here else NOBODY_NEW
+
+
+class Keys:
+    """Lets in whose acceptance Salt lost; the node asks again within seconds, by itself."""
+
+    def __init__(self, keys: AcceptedKeys) -> None:
+        self._keys = keys
+
+    def tick(self) -> float:
+        for node in self._keys.mend():
+            log.warning("Salt lost the acceptance of the key of %s: it is accepted again", node)
+        return KEYS_EVERY
 
 
 class Past:

@@ -13,8 +13,8 @@ from saltern import lock
 from saltern.cloud import Cloud
 from saltern.fleet import Answer
 from saltern.reactor.terms import Observed, Report, Status
-from saltern_intake import AcceptedKeys
 from saltern_journal import Journal
+from saltern_keys import AcceptedKeys
 
 #: Seconds for which a sign of life counts of a node that does not beat (it has not joined yet).
 HEARD_FOR = 300.0

@@ -34,15 +34,16 @@ def judge(
 ) -> Verdict:
     """Compare ``own`` fingerprints, read on the nodes, with what the master holds.
 
-    An accepted key that is the node's own needs nothing. Ids that are not the lab's do not count.
+    An accepted key that is the node's own needs nothing, unless it is pending as well: that is how
+    Salt loses an acceptance (_utils/saltern_keys.py). Ids that are not the lab's do not count.
     """
     accept, wait, foreign = [], [], []
     for node, finger in sorted(own.items()):
-        held = accepted.get(node) or pending.get(node)
-        if held is None:
+        held = {keys[node] for keys in (pending, accepted) if node in keys}
+        if not held:
             wait.append(node)
-        elif held != finger:
+        elif held != {finger}:
             foreign.append(node)
-        elif node not in accepted:
+        elif node in pending:
             accept.append(node)
     return Verdict(accept, wait, foreign)

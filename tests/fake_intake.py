@@ -8,8 +8,9 @@ from typing import Any
 
 from fake_reactor import NODES, FakeRulebook
 from saltern.reactor import outbox
-from saltern_intake import AcceptedKeys, Intake
+from saltern_intake import Intake
 from saltern_journal import Journal
+from saltern_keys import AcceptedKeys
 
 #: Of every node's outbox here.
 EPOCH = "ab12"

@@ -14,8 +14,8 @@ from saltern.cloud import Cloud
 from saltern.reactor import rules as reading
 from saltern.reactor.rules import Rule
 from saltern.reactor.terms import Decision, Observed, Outcome, Report
-from saltern_intake import AcceptedKeys
 from saltern_journal import Journal
+from saltern_keys import AcceptedKeys
 from saltern_reactor import Reactor, Soon
 from saltern_reactor_actions import Actions
 from saltern_reactor_lanes import Lanes

@@ -12,7 +12,7 @@ import yaml
 from fake_intake import FakeBus, Rig, down, one, sent, together
 from fake_reactor import RULES, FakeRulebook
 from saltern.reactor import report as typing_of
-from saltern_intake import AcceptedKeys, Bell
+from saltern_intake import Bell
 from saltern_rulebook import Book, Rulebook
 from saltern_store import Store
 
@@ -157,19 +157,6 @@ def test_an_event_that_breaks_the_typing_is_counted(
     rig.take([down(number=2)])
     assert rig.journal.counters() == {"rejected": 1}
     assert len(rig.journal.undecided(10)) == 1
-
-
-def test_keys_are_those_that_are_accepted_now(tmp_path: pathlib.Path) -> None:
-    keys = AcceptedKeys(str(tmp_path))
-    assert keys.ids() == frozenset()
-    (tmp_path / "minions").mkdir()
-    (tmp_path / "minions/ctl1").touch()
-    (tmp_path / "minions/.key_cache").touch()
-    assert keys.ids() == {"ctl1"}
-    (tmp_path / "minions/ctl2").touch()
-    assert keys.ids() == {"ctl1", "ctl2"}
-    (tmp_path / "minions/ctl1").unlink()
-    assert keys.ids() == {"ctl2"}
 
 
 def test_a_bell_wakes_who_listens_and_troubles_nobody_else(tmp_path: pathlib.Path) -> None:

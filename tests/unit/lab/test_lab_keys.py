@@ -39,6 +39,10 @@ def test_an_accepted_key_of_somebody_else_is_foreign_even_if_the_own_one_is_pend
     assert keys.judge({"a": "1"}, {"a": "1"}, {"a": "x"}).foreign == ["a"]
 
 
+def test_a_key_that_is_accepted_and_pending_is_accepted_again() -> None:
+    assert keys.judge({"a": "1"}, {"a": "1"}, {"a": "1"}).accept == ["a"]
+
+
 def test_ids_that_are_not_the_labs_are_left_alone() -> None:
     assert keys.judge({}, {"stranger": "1"}, {}) == keys.Verdict([], [], [])
 
@@ -51,5 +55,6 @@ def test_nothing_is_accepted_that_does_not_match(
     own: dict[str, str], pending: dict[str, str], accepted: dict[str, str]
 ) -> None:
     verdict = keys.judge(own, pending, accepted)
-    assert all(pending[node] == own[node] and node not in accepted for node in verdict.accept)
+    assert all(pending[node] == own[node] for node in verdict.accept)
+    assert all(accepted.get(node, own[node]) == own[node] for node in verdict.accept)
     assert not set(verdict.accept) & set(verdict.foreign + verdict.wait)
