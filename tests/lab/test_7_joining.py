@@ -20,6 +20,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.faults, pytest.mark.usefixtures("quie
 
 HEARD = 60  # seconds until the reactor must know
 JOINED = 600  # seconds for a join on a machine that has other work
+#: Seconds between two questions to Nova while a join is measured: twice a second they were some
+#: 40 to 200 ms of its API each, on the two cores that the join works on.
+ASKED_EVERY = 2.0
 #: Whether joins are measured; else two come at once, one of which dies, and that is all.
 MEASURED = faults.RUNS > 1
 #: Computes that are accepted at once where joins are measured.
@@ -56,6 +59,7 @@ def put_to_work(names: list[str]) -> float:
         f"{', '.join(names)} to be enabled",
         lambda: set(names) <= newcomers.enabled(nova),
         3 * JOINED,
+        ASKED_EVERY,
     )
     work.append((faults.worked() - worked) / len(names))
     return time.monotonic() - began

@@ -137,8 +137,8 @@ def idle() -> bool:
     return not podman.attempt(MASTER, "pgrep", "--full", r"salt-run .*state\.orch")
 
 
-def wait_for(what: str, ready: Callable[[], object], seconds: float) -> None:
-    """Ask ``ready`` until it answers with something true.
+def wait_for(what: str, ready: Callable[[], object], seconds: float, every: float = POLL) -> None:
+    """Ask ``ready`` every so many seconds until it answers with something true.
 
     What takes long to ask - a salt-run keeps one of two cores busy for two seconds - is asked more
     seldom: it takes from what is waited for.
@@ -152,7 +152,7 @@ def wait_for(what: str, ready: Callable[[], object], seconds: float) -> None:
             return
         now = time.monotonic()
         assert now < deadline, f"waited {seconds:.0f} s in vain for {what}"
-        time.sleep(max(POLL, 2 * (now - began)))
+        time.sleep(max(every, 2 * (now - began)))
 
 
 def keep(name: str, data: Any) -> None:
