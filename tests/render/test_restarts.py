@@ -12,6 +12,9 @@ MINUTE, STARTS = 60.0, 6
 #: Seconds of outage that a crash may cost beside the start itself; members of a quorum have longer.
 BLINK, MEMBER = 0.2, 1.0
 MEMBERS = {"mariadb", "rabbitmq-server"}
+#: Seconds in which systemd leaves what crashed twice to the reactor, which took 5.8 to reapply the
+#: files of placement on the lab. Behind the balancers' own units stands every request.
+REAPPLY, BALANCERS = 7.0, {"haproxy", "keepalived"}
 
 
 def seconds(text: str) -> float:
@@ -55,6 +58,10 @@ def test_every_unit_restarts_soon_and_then_ever_more_seldom(compiled: Any) -> No
         )
         early = [at for at in times if at <= MINUTE]
         assert 1 + len(early) <= STARTS, f"{unit} is started {1 + len(early)} times in a minute"
+        if unit not in MEMBERS | BALANCERS:
+            assert times[2] - times[1] >= REAPPLY, (
+                f"{unit} is started while its files are reapplied"
+            )
         if unit not in MEMBERS:
             assert said["Unit"]["startlimitintervalsec"] == "0", f"{unit} gives up"
 
