@@ -32,7 +32,7 @@ WHAT = {
     "F07": ("F07 master away: a stopped service runs again", "nothing heals"),
     "F08": ("F08 master cut off: somebody is told", ""),
     "F11": ("F11 haproxy killed on the holder: longest gap", "4.6 s (script check every 1 s)"),
-    "F23": ("F23 memcached restart: until tokens are as fast as before", "19 s"),
+    "F23": ("F23 memcached restart: spent in tokens twice as slow", "19 s"),
     "F23-calm": ("the same without a restart", ""),
     "F26": ("F26 nodes lose power in their join: enabled after power", "rerun by hand"),
     "F27": ("F27 keys accepted at once: times as long as one", "SUSE: one key every 15 s"),

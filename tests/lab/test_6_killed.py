@@ -97,13 +97,16 @@ def test_f11_haproxy_killed_on_the_holder(members: list[str]) -> None:
 
 def test_f23_a_memcached_restart_slows_nothing_for_long() -> None:
     def slow(restart: Callable[[], object]) -> float:
-        """Seconds until the last token that took twice as long as usual."""
+        """Seconds spent in tokens that took more than twice as long as usual.
+
+        Not until the last of them: a token is 50 ms, and now and then one takes twice as long when
+        nothing is restarted.
+        """
         at = time.monotonic()
         restart()
         time.sleep(5)
         assert not [bad for bad in asked.bad if bad > at], "requests failed"
-        late = [end - at for end, took in asked.took if end > at and took > 2 * usual]
-        return max(late, default=0.0)
+        return sum(took for end, took in asked.took if end > at and took > 2 * usual)
 
     apis.token()
     calm, after = [], []
