@@ -7,11 +7,14 @@ import pathlib
 import sqlite3
 import threading
 import time
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from tornado.iostream import StreamClosedError
 
 from bench.reactor_site import EPOCH, NODE, SERVICES, Site, read_marks
 
@@ -22,6 +25,9 @@ from saltern.reactor.outbox import digest  # after reactor_site, which makes it 
 QUIET = 20.0
 #: Seconds between two beats of a node, and after which it sends again what was not acknowledged.
 BEAT, AGAIN = 3.0, 5.0
+#: Reports of a paced load that wait for their acknowledgement at most, as in an outbox: the master
+#: keeps 2,000 beyond one that the bus has dropped. So many of them are sent again at a time.
+HELD, AGAIN_MOST = 1900, 100
 
 _forked = multiprocessing.get_context("fork")
 
@@ -50,8 +56,11 @@ class Load(Protocol):
     def times(self) -> list[float]:
         """When each piece of noise was reacted to, in order; seconds since the epoch."""
 
-    def sent(self, shots: Sequence[Shot]) -> None:
-        """These were fired, and it is the sender's business to see that they arrive."""
+    def sends(self, shots: Sequence[Shot]) -> None:
+        """These are fired now, and it is the sender's business to see that they arrive."""
+
+    def room(self, ahead: int) -> bool:
+        """Whether one more may be fired where ``ahead`` were since :meth:`sends`."""
 
 
 def spread(count: int, critical: int) -> list[bool]:
@@ -85,8 +94,12 @@ class Stock:
         """When its runner wrote."""
         return sorted(at for _, at in read_marks(self.site.noise))
 
-    def sent(self, shots: Sequence[Shot]) -> None:
+    def sends(self, shots: Sequence[Shot]) -> None:
         """Nobody sends again."""
+
+    def room(self, ahead: int) -> bool:
+        """Salt's bus takes what comes."""
+        return True
 
 
 class Ours:
@@ -104,9 +117,15 @@ class Ours:
         self._fresh = list(SERVICES)
         self._unacked: dict[int, Shot] = {}
         self._down: list[str] = []
-        self._acked = 0
+        self._first = 1
+        self._fired = _forked.Value("q", 0, lock=False)
+        self._acked = _forked.Value("q", 0, lock=False)
         self._ended = threading.Event()
-        for work in (self._listen, self._beat, self._send_again):
+        for work in (
+            self._listen,
+            lambda: self._repeat(BEAT, self._beat),
+            lambda: self._repeat(AGAIN, self._send_again),
+        ):
             threading.Thread(target=work, daemon=True).start()
 
     def close(self) -> None:
@@ -131,9 +150,16 @@ class Ours:
             " AND json_extract(r.body, '$.service') LIKE 'noise-%' ORDER BY d.at"
         )]  # fmt: skip
 
-    def sent(self, shots: Sequence[Shot]) -> None:
-        """Kept until the master says that it has them."""
+    def sends(self, shots: Sequence[Shot]) -> None:
+        """Each is kept from when it was fired until the master says that it has it."""
+        self._first = shots[0].data["data"]["number"]
+        self._fired.value = self._first - 1
         self._unacked.update({shot.data["data"]["number"]: shot for shot in shots})
+
+    def room(self, ahead: int) -> bool:
+        """Whether the outbox has room."""
+        self._fired.value = self._first + ahead - 1
+        return bool(self._first + ahead <= self._acked.value + HELD)
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the journal."""
@@ -156,46 +182,55 @@ class Ours:
         data = {"epoch": self._epoch, "number": number, "at": time.time(), **body}
         return tag, {"id": NODE, "tag": tag, "data": data, "cmd": "_minion_event", "pretag": None}
 
-    def _beat(self) -> None:
-        with self.site.bus() as bus:
-            while not self._ended.wait(BEAT):
-                healed = {name for name, _ in read_marks(self.site.marks)}
-                bad = {name: "down" for name in list(self._down) if name not in healed}
-                tag, data = self._event("beat", self._number, {"bad": bad})
-                bus.fire_event(data, tag)
+    def _repeat(self, every: float, work: Callable[[Any], None]) -> None:
+        """``work`` on a bus; on another one when it breaks, as nodes do: an outbox outlives it."""
+        while not self._ended.is_set():
+            with suppress(StreamClosedError), self.site.bus() as bus:
+                while not self._ended.wait(every):
+                    work(bus)
+
+    def _beat(self, bus: Any) -> None:
+        healed = {name for name, _ in read_marks(self.site.marks)}
+        bad = {name: "down" for name in list(self._down) if name not in healed}
+        tag, data = self._event("beat", self._number, {"bad": bad})
+        bus.fire_event(data, tag)
 
     def _listen(self) -> None:
         with self.site.minion_bus() as bus:
             while not self._ended.is_set():
                 event = bus.get_event(wait=1, tag="saltern/acked", full=True)
                 told = event["data"].get(NODE, {}) if event else {}
-                self._acked = max(self._acked, told.get(digest(self._epoch), 0))
+                self._acked.value = max(self._acked.value, told.get(digest(self._epoch), 0))
 
-    def _send_again(self) -> None:
-        with self.site.bus() as bus:
-            while not self._ended.wait(AGAIN):
-                for number in [n for n in list(self._unacked) if n <= self._acked]:
-                    del self._unacked[number]
-                for shot in list(self._unacked.values()):
-                    bus.fire_event(shot.data, shot.tag)
+    def _send_again(self, bus: Any) -> None:
+        numbers = sorted(self._unacked)
+        acked, fired = self._acked.value, self._fired.value
+        for number in numbers[: bisect_right(numbers, acked)]:
+            del self._unacked[number]
+        waiting = numbers[bisect_right(numbers, acked) : bisect_right(numbers, fired)]
+        for number in waiting[:AGAIN_MOST]:
+            bus.fire_event(self._unacked[number].data, self._unacked[number].tag)
 
 
 def fire(load: Load, shots: Sequence[Shot], per_second: float | None = None) -> pathlib.Path:
     """Fire ``shots`` from a process of its own; the file in which it notes when it fired."""
     notes = load.site.home / f"fired-{time.monotonic_ns()}"
-    work = _forked.Process(target=_fire, args=(load.site, shots, per_second, notes))
+    load.sends(shots)
+    work = _forked.Process(target=_fire, args=(load, shots, per_second, notes))
     work.start()
     work.join()
-    load.sent(shots)
+    load.room(len(shots))  # all are fired
     return notes
 
 
-def _fire(site: Site, shots: Sequence[Shot], per_second: float | None, notes: pathlib.Path) -> None:
+def _fire(load: Load, shots: Sequence[Shot], per_second: float | None, notes: pathlib.Path) -> None:
     began = time.monotonic()
-    with site.bus() as bus, notes.open("w", encoding="ascii") as said:
+    with load.site.bus() as bus, notes.open("w", encoding="ascii") as said:
         for number, shot in enumerate(shots):
             if per_second:
                 time.sleep(max(0.0, began + number / per_second - time.monotonic()))
+                while not load.room(number):
+                    time.sleep(0.01)
             if shot.critical:
                 said.write(f"{shot.name} {time.time():.6f}\n")
             bus.fire_event(shot.data, shot.tag)

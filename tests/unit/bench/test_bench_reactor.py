@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pathlib
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
+from tornado.iostream import StreamClosedError
 
 from bench import harness, reactor, reactor_load
 from bench.reactor_load import Came, Shot
@@ -44,7 +46,10 @@ class Load:
     def times(self) -> list[float]:
         return [10.0, 20.0, 20.5, 21.0, 22.0]
 
-    def sent(self, shots: Sequence[Shot]) -> None:
+    def sends(self, shots: Sequence[Shot]) -> None:
+        raise AssertionError("nothing is fired here")
+
+    def room(self, ahead: int) -> bool:
         raise AssertionError("nothing is fired here")
 
 
@@ -81,6 +86,49 @@ def test_it_ends_as_soon_as_all_is_there(tmp_path: pathlib.Path) -> None:
     came = reactor_load.outcome(load, shots, tmp_path / "fired")
     assert time.monotonic() - began < reactor_load.QUIET / 2
     assert came == Came(lost=0, doubled=0, critical=[0.25], unacted=0, acted_twice=0)
+
+
+class Wire:
+    """A bus that breaks once, and nobody who acknowledges."""
+
+    def __init__(self, home: pathlib.Path) -> None:
+        self.home, self.marks = home, home / "marks"
+        self.came: list[int] = []
+        self.breaks = 1
+
+    @contextmanager
+    def bus(self) -> Iterator[Wire]:
+        yield self
+
+    minion_bus = bus
+
+    def get_event(self, wait: float, tag: str, full: bool) -> None:
+        time.sleep(0.01)
+
+    def fire_event(self, data: dict[str, Any], tag: str) -> None:
+        if self.breaks:
+            self.breaks -= 1
+            raise StreamClosedError
+        self.came.append(data["data"]["number"])
+
+
+def test_what_was_fired_and_not_acknowledged_is_sent_again_also_when_the_bus_breaks(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reactor_load, "AGAIN", 0.2)
+    monkeypatch.setattr(reactor_load, "BEAT", 60.0)
+    monkeypatch.setattr(reactor_load, "AGAIN_MOST", 3)
+    monkeypatch.setattr(reactor_load, "HELD", 10)
+    wire = Wire(tmp_path)
+    load = reactor_load.Ours(cast("Any", wire))
+    shots = load.shots(20, 0)
+    load.sends(shots)
+    assert [load.room(ahead) for ahead in (9, 10, 2)] == [True, False, True]
+    deadline = time.monotonic() + 10
+    while len(wire.came) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    load.close()
+    assert set(wire.came[-4:]) == {1, 2}, "what was not fired is not sent again"
 
 
 def test_marks_of_nobody(tmp_path: pathlib.Path) -> None:
