@@ -27,8 +27,8 @@ class AcceptedKeys:
         self._pending = _Folder(pathlib.Path(pki_dir) / "minions_pre")
 
     def ids(self) -> frozenset[str]:
-        """As Salt sees them now."""
-        return self._accepted.names() - self._pending.names()
+        """As they are now; who has to be let in again (:meth:`mend`) is among them."""
+        return self._accepted.names()
 
     def mend(self) -> list[str]:
         """Let in whose acceptance Salt lost: take the same key out of pending.

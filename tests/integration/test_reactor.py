@@ -185,6 +185,14 @@ def test_an_event_of_a_node_becomes_an_action_on_it(cockpit: Cockpit) -> None:
     assert effect["epoch"] == int(str(cockpit.journal.meta("epoch")))
 
 
+def test_a_node_whose_acceptance_salt_lost_is_let_in(cockpit: Cockpit) -> None:
+    pki = pathlib.Path(cockpit.opts["pki_dir"])
+    pending = pki / "minions_pre/cmp1"
+    shutil.copy(pki / "minions/cmp1", pending)
+    cockpit.await_(lambda: not pending.exists())
+    cockpit.await_(cockpit.connected, PATIENCE)
+
+
 def beat(cockpit: Cockpit, ended: threading.Event) -> None:
     """Beats of two nodes that tell what is true there: what was not restarted is down."""
     while not ended.wait(1):

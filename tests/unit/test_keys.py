@@ -64,7 +64,6 @@ def test_an_acceptance_that_salt_lost_is_made_good(
         _put(pki, folder, "cmp1")
     _put(pki, "minions_pre", "cmp2")
     _put(pki, "minions", "ctl1")
-    assert keys.ids() == {"ctl1"}
     assert Keys(keys).tick() == KEYS_EVERY
     assert keys.ids() == {"cmp1", "ctl1"}
     assert [p.name for p in (pki / "minions_pre").iterdir()] == ["cmp2"]
@@ -78,7 +77,6 @@ def test_another_key_under_the_same_id_is_left_to_people(pki: pathlib.Path) -> N
     _put(pki, "minions_pre", "cmp1", "somebody else's")
     assert keys.mend() == []
     assert (pki / "minions_pre/cmp1").exists()
-    assert keys.ids() == frozenset()
 
 
 def test_a_decision_that_is_made_meanwhile_stands(
