@@ -194,7 +194,7 @@ def rows(ours: Measured, stock: Measured | None, options: argparse.Namespace) ->
             late(ours.idle, 0.5), "ms", 50, beside(shown(theirs.idle, 0.5))),
         Row("the same, p99", late(ours.idle, 0.99), "ms", 300,
             beside(shown(theirs.idle, 0.99))),
-        Row(f"{options.length} s at {ours.fired_per_second:.0f} reports per s: lost",
+        Row(f"{options.length * options.rate} reports, {ours.fired_per_second:.0f} per s: lost",
             ours.sustained.lost, "events", 0),
         Row("the same: memory of the engines (PSS)", ours.loaded, "MiB", 300),
         Row("engines at rest: processor", ours.processor, "% of a core", 1,

@@ -59,8 +59,11 @@ class Load(Protocol):
     def sends(self, shots: Sequence[Shot]) -> None:
         """These are fired now, and it is the sender's business to see that they arrive."""
 
-    def room(self, ahead: int) -> bool:
-        """Whether one more may be fired where ``ahead`` were since :meth:`sends`."""
+    def fired(self, count: int) -> None:
+        """So many of them have been fired."""
+
+    def room(self) -> bool:
+        """Whether one more may be fired."""
 
 
 def spread(count: int, critical: int) -> list[bool]:
@@ -97,7 +100,10 @@ class Stock:
     def sends(self, shots: Sequence[Shot]) -> None:
         """Nobody sends again."""
 
-    def room(self, ahead: int) -> bool:
+    def fired(self, count: int) -> None:
+        """Nobody counts."""
+
+    def room(self) -> bool:
         """Salt's bus takes what comes."""
         return True
 
@@ -156,10 +162,13 @@ class Ours:
         self._fired.value = self._first - 1
         self._unacked.update({shot.data["data"]["number"]: shot for shot in shots})
 
-    def room(self, ahead: int) -> bool:
+    def fired(self, count: int) -> None:
+        """From now on these are sent again."""
+        self._fired.value = self._first + count - 1
+
+    def room(self) -> bool:
         """Whether the outbox has room."""
-        self._fired.value = self._first + ahead - 1
-        return bool(self._first + ahead <= self._acked.value + HELD)
+        return bool(self._fired.value < self._acked.value + HELD)
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of the journal."""
@@ -219,7 +228,7 @@ def fire(load: Load, shots: Sequence[Shot], per_second: float | None = None) -> 
     work = _forked.Process(target=_fire, args=(load, shots, per_second, notes))
     work.start()
     work.join()
-    load.room(len(shots))  # all are fired
+    load.fired(len(shots))
     return notes
 
 
@@ -229,7 +238,8 @@ def _fire(load: Load, shots: Sequence[Shot], per_second: float | None, notes: pa
         for number, shot in enumerate(shots):
             if per_second:
                 time.sleep(max(0.0, began + number / per_second - time.monotonic()))
-                while not load.room(number):
+                load.fired(number)
+                while not load.room():
                     time.sleep(0.01)
             if shot.critical:
                 said.write(f"{shot.name} {time.time():.6f}\n")
