@@ -34,6 +34,7 @@ CANARY_EVERY, CANARY_LIMIT = 10.0, 30.0
 #: Seconds between two looks at who beats, and two acknowledgements.
 LISTEN_EVERY, ACK_EVERY = 0.5, 1.0
 PRUNE_EVERY = 3600.0
+#: Seconds between two looks for keys that are accepted and pending: two folders are looked at.
 KEYS_EVERY = 5.0
 #: Seconds between two looks at those who have not joined while one of them answers, and otherwise:
 #: whoever comes calls for a look.

@@ -21,6 +21,11 @@ def _put(pki: pathlib.Path, folder: str, node: str, key: str = "the node's") -> 
     (pki / folder / node).write_text(key, encoding="utf-8")
 
 
+def _put_in_both(pki: pathlib.Path, node: str) -> None:
+    for folder in ("minions", "minions_pre"):
+        _put(pki, folder, node)
+
+
 def test_keys_are_those_that_are_accepted_now(tmp_path: pathlib.Path) -> None:
     keys = AcceptedKeys(str(tmp_path))
     assert keys.ids() == frozenset()
@@ -60,8 +65,7 @@ def test_an_acceptance_that_salt_lost_is_made_good(
 ) -> None:
     """As seen on the lab: the master held cmp1's key in both folders and let it in never."""
     keys = AcceptedKeys(str(pki))
-    for folder in ("minions", "minions_pre"):
-        _put(pki, folder, "cmp1")
+    _put_in_both(pki, "cmp1")
     _put(pki, "minions_pre", "cmp2")
     _put(pki, "minions", "ctl1")
     assert Keys(keys).tick() == KEYS_EVERY
@@ -83,8 +87,7 @@ def test_a_decision_that_is_made_meanwhile_stands(
     pki: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = AcceptedKeys(str(pki))
-    for folder in ("minions", "minions_pre"):
-        _put(pki, folder, "cmp1")
+    _put_in_both(pki, "cmp1")
     keys.ids()
 
     def rejected(path: pathlib.Path) -> bytes:
